@@ -1,0 +1,44 @@
+# make demo          the main job end to end on this machine; sets up all it needs
+# make test          everything: make check, then the tests on a real Slurm cluster
+# make check         format, lint, types, and every test that needs no cluster
+# make cluster-test  only the tests on a real Slurm cluster (Debian, as root)
+
+PYTHON ?= python3
+VENV ?= .venv
+SITE ?= $(or $(PANGEO_HPC_SITE),local)
+PYTEST = $(VENV)/bin/python -m pytest
+READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
+
+.PHONY: demo test check cluster-test format clean
+.DEFAULT_GOAL := check
+
+demo: $(READY)
+	$(VENV)/bin/pangeo-hpc --site $(SITE) demo $(ARGS)
+
+test: check cluster-test
+
+check: $(READY)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=loadfile --quiet $(ARGS)
+
+cluster-test: $(READY)
+	$(PYTEST) tests/cluster --timeout=600 --durations=10 $(ARGS)
+
+format: $(READY)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+# A fresh Debian has Python without venv; everybody else has it.
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" * (sys.version_info < (3, 11)))'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ apt-get --quiet update && apt-get --quiet --yes install python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[all,dev]'
+	@rm -f $(VENV)/.ready-*
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

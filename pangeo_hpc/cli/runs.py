@@ -1,0 +1,297 @@
+"""`runs`: what was submitted, how far it is, and how it ended."""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.output import json_option
+from pangeo_hpc.errors import Exit, UnknownName
+
+if TYPE_CHECKING:
+    from pangeo_hpc.jobs import Job
+    from pangeo_hpc.schedulers.base import JobStatus
+    from pangeo_hpc.workflow.runs import RunFolder
+
+
+@click.group()
+def runs() -> None:
+    """See, follow and cancel what was submitted. RUN is a run's name or a job id."""
+
+
+@runs.command("list")
+@json_option
+@click.pass_context
+def list_(context: click.Context) -> None:
+    """List your runs on this site with the state of their last attempt."""
+    from pangeo_hpc.workflow import runs as folders
+
+    our = here(context)
+    found = folders.all_runs(our.site, our.person)
+    last = [(folder, folder.jobs()) for folder in found]
+    with_jobs = [(folder, jobs[-1]) for folder, jobs in last if jobs]
+    states = _states(our, [job for _, job in with_jobs])
+    rows = [
+        _row(folder, job, status) for (folder, job), status in zip(with_jobs, states, strict=True)
+    ]
+    if our.face.json:
+        our.face.data({"runs": rows})
+        return
+    if not rows:
+        our.face.say(f"no runs on site {our.site.name} yet; pangeo-hpc submit SCRIPT.py makes one")
+        return
+    columns = ("run", "state", "job", "node type", "done", "submitted", "reason")
+    our.face.table(columns, [[row[c.replace(" ", "_")] for c in columns] for row in rows])
+
+
+def _states(our: Here, jobs: "list[Job]") -> "list[JobStatus]":
+    from pangeo_hpc.workflow import launch
+
+    return launch.follow(our.site, our.person, jobs, patience=3.0)
+
+
+def _row(folder: "RunFolder", job: "Job", status: "JobStatus") -> dict[str, Any]:
+    progress = folder.progress
+    return {
+        "run": folder.name,
+        "state": str(status.state),
+        "job": job.id or status.id or None,
+        "node_type": job.request.get("node_type"),
+        "done": f"{progress['done']}/{progress['total']}" if progress else None,
+        "submitted": job.submitted,
+        "reason": status.reason or None,
+    }
+
+
+@runs.command()
+@click.argument("run")
+@json_option
+@click.pass_context
+def show(context: click.Context, run: str) -> None:
+    """Show one run: its script, its attempts, why they ended, and where its files are."""
+    from pangeo_hpc.workflow import launch
+
+    our = here(context)
+    folder = _find(our, run)
+    states = _states(our, folder.jobs())
+    jobs = folder.jobs()
+    record = folder.record
+    if our.face.json:
+        attempts = [_attempt(job, s) for job, s in zip(jobs, states, strict=True)]
+        our.face.data(
+            {
+                **record,
+                "folder": str(folder.path),
+                "progress": folder.progress,
+                "attempts": attempts,
+                "outputs": _outputs(folder),
+            }
+        )
+        return
+    our.face.out(f"run        {folder.name}")
+    our.face.out(f"script     {launch.command_line(record)}")
+    our.face.out(f"folder     {folder.path}")
+    if folder.progress:
+        done = folder.progress
+        our.face.out(f"progress   {done['done']} of {done['total']} units, at {done['updated']}")
+    for output in _outputs(folder):
+        our.face.out(f"output     {output.get('path')}")
+    for number, (job, status) in enumerate(zip(jobs, states, strict=True), 1):
+        our.face.out()
+        for name, value in _attempt(job, status).items():
+            if value not in (None, "", []):
+                shown = ", ".join(value) if isinstance(value, list) else _readable(name, value)
+                our.face.out(
+                    f"{'attempt ' + str(number) if name == 'job' else '':10} {name:12} {shown}"
+                )
+
+
+def _readable(name: str, value: Any) -> str:
+    from pangeo_hpc.units import format_memory
+
+    return format_memory(value) if name in ("memory", "memory_used") else str(value)
+
+
+def _outputs(folder: "RunFolder") -> list[dict[str, Any]]:
+    from pangeo_hpc import files
+
+    try:
+        kept = files.read_json(folder.path / "outputs.json")
+    except (FileNotFoundError, ValueError):
+        return []
+    found: list[dict[str, Any]] = kept["outputs"]
+    return found
+
+
+def _attempt(job: "Job", status: "JobStatus") -> dict[str, Any]:
+    def moment(value: datetime | None) -> str | None:
+        return value.isoformat(timespec="seconds") if value else None
+
+    return {
+        "job": job.id,
+        "name": job.name,
+        "state": str(status.state),
+        "reason": status.reason,
+        "exit_code": status.exit_code,
+        "signal": status.signal,
+        "nodes": list(status.nodes),
+        "node_type": job.request.get("node_type"),
+        "queue": status.queue,
+        "cores": job.request.get("cores"),
+        "memory": job.request.get("memory"),
+        "memory_used": status.memory_used,
+        "submitted": moment(status.submitted) or job.submitted,
+        "estimated_start": moment(status.estimated_start),
+        "started": moment(status.started),
+        "ended": moment(status.ended),
+        "output": str(job.output),
+    }
+
+
+@runs.command()
+@click.argument("run")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
+@click.pass_context
+def logs(context: click.Context, run: str, follow: bool) -> int:
+    """Print what the last attempt printed."""
+    our = here(context)
+    folder = _find(our, run)
+    job = _last(folder)
+    position = _print_from(job.output, 0)
+    if not follow:
+        if position == 0 and not job.output.exists():
+            our.face.say(f"nothing printed yet: {job.output} is not there")
+        return Exit.DONE
+    status = None
+    for status in _changes(our, folder):
+        position = _print_from(job.output, position)
+    return end_code(status) if status is not None else Exit.DONE
+
+
+def _print_from(path: Path, position: int) -> int:
+    """Print what was added to a file since a position, and return the new one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            while block := file.read(1 << 16):
+                sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+            return file.tell()
+    except FileNotFoundError:
+        return position
+
+
+@runs.command()
+@click.argument("run")
+@json_option
+@click.pass_context
+def wait(context: click.Context, run: str) -> int:
+    """Wait until a run's last attempt has ended: exit 0, 1, or 75 for run it again."""
+    our = here(context)
+    folder = _find(our, run)
+    status = watch(our, folder)
+    if our.face.json:
+        our.face.data({"run": folder.name, **_attempt(_last(folder), status)})
+    else:
+        our.face.out(describe_end(folder, status))
+    return end_code(status)
+
+
+@runs.command()
+@click.argument("run")
+@click.pass_context
+def cancel(context: click.Context, run: str) -> int:
+    """Cancel a run's job, wherever it waits or runs."""
+    from pangeo_hpc import jobs as room
+    from pangeo_hpc.errors import SchedulerError
+
+    our = here(context)
+    folder = _find(our, run)
+    job = _last(folder)
+    status = _states(our, [job])[0]
+    job = _last(folder)
+    if status.state.ended:
+        our.face.say(f"run {folder.name} has ended already: {status.state}")
+        return Exit.DONE
+    if job.id is None:
+        hint = "end its process on the machine where it runs" if job.state == "here" else None
+        raise SchedulerError(f"run {folder.name} has no job to cancel", hint=hint)
+    scheduler = room.scheduler_named(our.site, str(job.request["scheduler"]), our.person)
+    for words in room.cancel(scheduler, [job.id]).values():
+        raise SchedulerError(f"job {job.id} was not cancelled: {words}")
+    our.face.out(f"run {folder.name}: job {job.id} is cancelled")
+    return Exit.DONE
+
+
+def _find(our: Here, reference: str) -> "RunFolder":
+    from pangeo_hpc.workflow import runs as folders
+
+    return folders.find(our.site, our.person, reference)
+
+
+def _last(folder: "RunFolder") -> "Job":
+    jobs = folder.jobs()
+    if not jobs:
+        raise UnknownName(f"run {folder.name} was never submitted", hint="pangeo-hpc submit does")
+    return jobs[-1]
+
+
+def watch(our: Here, folder: "RunFolder") -> "JobStatus":
+    """Follow a run's last attempt to its end and say each change of state."""
+    from pangeo_hpc import jobs as room
+
+    return room.wait(
+        lambda: _states(our, [_last(folder)])[0],
+        on_change=lambda status: our.face.say(_line(folder, status)),
+    )
+
+
+def _changes(our: Here, folder: "RunFolder") -> "Iterator[JobStatus]":
+    """Yield the state about once a second until the end."""
+    from pangeo_hpc import jobs as room
+
+    ended = False
+    while not ended:
+        status = room.wait(lambda: _states(our, [_last(folder)])[0], timeout=1.0, longest=1.0)
+        ended = status.state.ended
+        yield status
+
+
+def _line(folder: "RunFolder", status: "JobStatus") -> str:
+    parts = [f"{datetime.now(UTC).astimezone():%H:%M:%S} run {folder.name}: {status.state}"]
+    if status.reason:
+        parts.append(f"({status.reason})")
+    if status.nodes and not status.state.ended:
+        parts.append(f"on {', '.join(status.nodes)}")
+    if status.estimated_start and status.state.waiting:
+        parts.append(f"expected to start at {status.estimated_start.astimezone():%H:%M}")
+    return " ".join(parts)
+
+
+def describe_end(folder: "RunFolder", status: "JobStatus") -> str:
+    """Say in one line how a run's attempt ended, and the next step."""
+    code = end_code(status)
+    what = str(status.state)
+    if status.exit_code is not None:
+        what += f", exit code {status.exit_code}"
+    if status.signal is not None:
+        what += f", signal {status.signal}"
+    if status.reason and status.reason != "None":
+        what += f" ({status.reason})"
+    text = f"run {folder.name}: {what}"
+    if code == Exit.RUN_AGAIN:
+        return f"{text}\nhint: it stopped in time; submit it again and it goes on"
+    return f"{text}\nhint: pangeo-hpc runs logs {folder.name}" if code else text
+
+
+def end_code(status: "JobStatus") -> int:
+    """Return 0 for success, 75 for a run that stopped in time, else 1."""
+    from pangeo_hpc.schedulers.base import JobState
+
+    if status.state is JobState.COMPLETED:
+        return Exit.DONE
+    return Exit.RUN_AGAIN if status.exit_code == Exit.RUN_AGAIN else Exit.NO

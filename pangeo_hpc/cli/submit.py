@@ -1,0 +1,190 @@
+"""`submit` and `run`: a script as a batch job, or inside the job we are in."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.output import json_option
+from pangeo_hpc.errors import Exit
+
+if TYPE_CHECKING:
+    from pangeo_hpc.jobs import Ask, Job
+    from pangeo_hpc.schedulers.base import JobStatus
+    from pangeo_hpc.workflow.launch import Script
+    from pangeo_hpc.workflow.runs import RunFolder
+
+
+def _pairs(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE", context, parameter)
+        pairs[name] = text
+    return pairs
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that describe a job; the same words everywhere."""
+    options = [
+        click.option("--node-type", "-t", metavar="T", help="Node type of the site."),
+        click.option("--nodes", metavar="N", help="How many nodes (default 1)."),
+        click.option("--env", "environment", metavar="E", help="Environment of the site."),
+        click.option("--cores", metavar="C", help="Cores on each node."),
+        click.option("--memory", metavar="M", help="Memory on each node, for example 16GiB."),
+        click.option("--gpus", metavar="G", help="GPUs on each node."),
+        click.option("--walltime", metavar="W", help="For example 04:00:00 or '90 minutes'."),
+        click.option("--account", "-A", metavar="A", help="The account to charge."),
+        click.option(
+            "--option",
+            "options",
+            metavar="NAME=VALUE",
+            multiple=True,
+            callback=_pairs,
+            help="An option that the node type declares; may be given more than once.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1)
+@request_options
+@click.option("--name", metavar="N", help="The run's name (default: the script's).")
+@click.option("--after", metavar="JOB", multiple=True, help="Start once this job succeeded.")
+@click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@click.option("--wait", is_flag=True, help="Wait for the end: exit 0, 1 or 75.")
+@click.option("--dry-run", is_flag=True, help="Print the job script and submit nothing.")
+@json_option
+@click.pass_context
+def submit(
+    context: click.Context,
+    script: Path,
+    arguments: tuple[str, ...],
+    name: str | None,
+    after: tuple[str, ...],
+    force: bool,
+    wait: bool,
+    dry_run: bool,
+    environment: str | None,
+    **asked: Any,
+) -> int:
+    """Submit SCRIPT as a batch job; words after -- are its arguments.
+
+    The run is known by its name: submitting it again goes on where it stopped.
+    """
+    from pangeo_hpc.workflow import launch
+
+    our = here(context, node_type=asked["node_type"], account=asked["account"])
+    program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
+    ask = _ask(asked)
+    jobs_before = [_job_id(our, reference) for reference in after]
+    if dry_run:
+        our.face.out(launch.preview(our.site, our.person, program, ask, after=jobs_before).rstrip())
+        return Exit.DONE
+    folder, job = launch.launch(our.site, our.person, program, ask, after=jobs_before, force=force)
+    if not wait:
+        _tell_submitted(our, folder, job)
+        return Exit.DONE
+    our.face.say(f"run {folder.name}: submitted as job {job.id}")
+    status = _follow(our, folder)
+    return _tell_ended(our, folder, status)
+
+
+def _ask(asked: dict[str, Any]) -> "Ask":
+    from pangeo_hpc.jobs import Ask
+
+    return Ask(**asked)
+
+
+def _job_id(our: Here, reference: str) -> str:
+    """Return a job's id from a run's name, or the id as it was given."""
+    from pangeo_hpc.errors import UnknownName
+    from pangeo_hpc.workflow import runs
+
+    try:
+        jobs = runs.find(our.site, our.person, reference).jobs()
+    except UnknownName:
+        if reference[:1].isdigit():
+            return reference
+        raise
+    return (jobs[-1].id if jobs else None) or reference
+
+
+def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:
+    if our.face.json:
+        our.face.data({"run": folder.name, "job": job.id, "folder": str(folder.path)})
+        return
+    our.face.out(f"run {folder.name} is job {job.id}")
+    our.face.say(f"follow it: pangeo-hpc runs show {folder.name}, or runs logs -f {folder.name}")
+
+
+def _follow(our: Here, folder: "RunFolder") -> "JobStatus":
+    from pangeo_hpc.cli.runs import watch
+
+    return watch(our, folder)
+
+
+def _tell_ended(our: Here, folder: "RunFolder", status: "JobStatus") -> int:
+    from pangeo_hpc.cli.runs import describe_end, end_code
+
+    code = end_code(status)
+    if our.face.json:
+        our.face.data(
+            {
+                "run": folder.name,
+                "job": status.id,
+                "state": status.state,
+                "exit_code": status.exit_code,
+                "reason": status.reason,
+            }
+        )
+    else:
+        our.face.out(describe_end(folder, status))
+    return code
+
+
+@click.command()
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1)
+@click.option("--env", "environment", metavar="E", help="Environment of the site.")
+@click.option("--name", metavar="N", help="The run's name (default: the script's).")
+@click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@click.pass_context
+def run(
+    context: click.Context,
+    script: Path,
+    arguments: tuple[str, ...],
+    environment: str | None,
+    name: str | None,
+    force: bool,
+) -> int:
+    """Run SCRIPT in the job we are in; words after -- are its arguments.
+
+    For hand-written sbatch and qsub scripts. The exit code is the script's own; 75 means it stopped
+    in time and goes on when it is run again. Outside any job it computes on this machine.
+    """
+    from pangeo_hpc import allocation
+    from pangeo_hpc.workflow import here as workflow_here
+    from pangeo_hpc.workflow import launch
+
+    our = here(context)
+    if allocation.current() is None and our.site.scheduler != "local":
+        our.face.say(
+            f"warning: this is not a job of {our.site.name}; the script computes on this machine\n"
+            f"hint: pangeo-hpc submit {script} makes it a job"
+        )
+    program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
+    ended = workflow_here.run_here(our.site, our.person, program, force=force)
+    if ended.signal is not None:
+        our.face.say(f"{script} was ended by {signal.Signals(ended.signal).name}")
+    return ended.status

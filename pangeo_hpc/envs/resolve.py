@@ -1,0 +1,83 @@
+"""Find an environment of the site, and the shell lines that check it at the head of each job."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pangeo_hpc._version import __version__
+from pangeo_hpc.errors import UnknownName, UsageError
+from pangeo_hpc.site import Person, Site, expand
+
+# The name of the running Python, where a site names no environments.
+CURRENT = "current"
+
+# What a job ends with when its environment cannot be used: the code of an invalid site.
+BROKEN = 3
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment as jobs and Dask workers use it.
+
+    `setup` are shell lines for the head of a job, run after the site's own: they load modules and
+    end the job in words if the environment cannot import this package.
+    """
+
+    name: str
+    python: Path
+    setup: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolve(site: Site, name: str | None, person: Person) -> Environment:
+    """Return an environment by name, or the site's default one.
+
+    Raise UnknownName if the site has none of that name, and UsageError for one that has a `spec`
+    but was not built.
+    """
+    wanted = name or site.defaults.environment
+    if not site.environments:
+        if wanted not in (None, CURRENT):
+            hint = (
+                f"this site names no environments; {CURRENT} is the Python that runs this command"
+            )
+            raise UnknownName(f"no environment named {wanted!r}", hint=hint)
+        python = Path(sys.executable)
+        return Environment(CURRENT, python, _check(CURRENT, python))
+    entry = site.environment(wanted)
+    if entry.prefix is None:
+        text = f"environment {entry.name} has a spec but is not built"
+        hint = "name an installed environment by `prefix:` in the site YAML"
+        raise UsageError(text, hint=hint)
+    prefix = Path(expand(str(entry.prefix), f"environments.{entry.name}.prefix", person))
+    return _installed(entry.name, prefix, tuple(entry.modules))
+
+
+def _installed(name: str, prefix: Path, modules: tuple[str, ...]) -> Environment:
+    python = prefix / "bin" / "python"
+    return Environment(
+        name=name,
+        python=python,
+        setup=(
+            *(f"module load {shlex.quote(module)}" for module in modules),
+            f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"',
+            *_check(name, python),
+        ),
+        # a user's own site-packages must not leak into an environment that others share
+        variables={"PYTHONNOUSERSITE": "1"},
+    )
+
+
+def _check(name: str, python: Path) -> tuple[str, ...]:
+    """Return the lines that end a job, in words, whose environment cannot be used."""
+    minor = ".".join(__version__.split(".")[:2])
+    quoted = shlex.quote(str(python))
+    test = f"import pangeo_hpc; assert pangeo_hpc.__version__.startswith('{minor}.')"
+    missing = f"pangeo-hpc: environment {name}: {python} is not there on $(hostname)"
+    broken = f"pangeo-hpc: environment {name}: {python} cannot import pangeo_hpc {minor}"
+    return (
+        f'[ -x {quoted} ] || {{ echo "{missing}" >&2; exit {BROKEN}; }}',
+        f"{quoted} -c {shlex.quote(test)} || {{ echo {shlex.quote(broken)} >&2; exit {BROKEN}; }}",
+    )

@@ -1,0 +1,345 @@
+"""What is common to every batch system: requests, states, and the protocol of a scheduler.
+
+A scheduler is argument lists and parsers. What it asks is a *conversation* (`pangeo_hpc.run`): a
+generator that yields commands, is sent their results, and returns the answer. It may ask a second
+question depending on the first answer, and it starts nothing itself.
+"""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from pangeo_hpc.run import Conversation
+
+
+class JobState(StrEnum):
+    """What a job is doing, in one word for every scheduler.
+
+    UNKNOWN is a word of the scheduler's that we do not know: the job is still taken as there.
+    LOST is a job of which neither queue nor history nor its own files know an end.
+    """
+
+    PENDING = "pending"
+    HELD = "held"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    ENDING = "ending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out of memory"
+    NODE_FAIL = "node fail"
+    PREEMPTED = "preempted"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the job will never run again."""
+        return self in _ENDED
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether the job has not begun."""
+        return self in (JobState.PENDING, JobState.HELD)
+
+
+_ENDED = {
+    JobState.COMPLETED,
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.TIMEOUT,
+    JobState.OUT_OF_MEMORY,
+    JobState.NODE_FAIL,
+    JobState.PREEMPTED,
+    JobState.LOST,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """What a scheduler knows about one job.
+
+    `id` is the full id, with the index for an array element (``123_4``, ``131[3].server``). Times
+    are aware and in UTC; `memory_used` is in bytes; `word` is the scheduler's own state;
+    `exit_code` is the script's, None while unknown or when a signal ended it.
+    """
+
+    id: str
+    state: JobState
+    word: str = ""
+    name: str = ""
+    user: str = ""
+    queue: str = ""
+    reason: str = ""
+    nodes: tuple[str, ...] = ()
+    exit_code: int | None = None
+    signal: int | None = None
+    submitted: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    estimated_start: datetime | None = None
+    walltime: timedelta | None = None
+    memory_used: int | None = None
+    cores: int | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """One job, fully decided: the same for the hub, for Dask and for the workflow.
+
+    `cores`, `memory` (bytes) and `gpus` are per node. `command` is run as it is, without a shell.
+    `directives` are whole lines of the site, already filled in; `setup` are its shell lines.
+    `name` already carries the nonce by which the job is found again; `scheduler` is the key of the
+    site's scheduler that gets it. `exit_file` is where the job
+    keeps its exit status. `array` is how many equal elements to submit, None for a single job.
+    `output` receives what the job prints; it may hold the scheduler-neutral ``{id}`` and
+    ``{index}``.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    cores: int
+    walltime: timedelta
+    memory: int | None = None
+    nodes: int = 1
+    gpus: int = 0
+    gpu_type: str | None = None
+    node_type: str = ""
+    scheduler: str = ""
+    queue: str | None = None
+    qos: str | None = None
+    account: str | None = None
+    constraint: str | None = None
+    resources: Mapping[str, str] = field(default_factory=dict)
+    exclusive: bool = False
+    threads_per_core: int = 1
+    omit: frozenset[str] = frozenset()
+    directives: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: Path | None = None
+    output: Path | None = None
+    exit_file: Path | None = None
+    after: tuple[str, ...] = ()
+    array: int | None = None
+    requeue: bool = False
+    made_by: str = "pangeo-hpc"
+
+
+class NodeState(StrEnum):
+    """Whether a node can take work."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    PARTLY = "partly"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A compute node as the scheduler reports it. Memory is in bytes."""
+
+    name: str
+    state: NodeState
+    queues: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    cores: int = 0
+    cores_used: int = 0
+    memory: int = 0
+    memory_used: int = 0
+    gpus: int = 0
+    gpus_used: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """A queue or partition and its limits; None is no limit, or none told.
+
+    `routes` are the queues that a routing queue hands its jobs to.
+    """
+
+    name: str
+    enabled: bool = True
+    default: bool = False
+    max_walltime: timedelta | None = None
+    default_walltime: timedelta | None = None
+    max_nodes: int | None = None
+    max_cores: int | None = None
+    max_memory: int | None = None
+    users: tuple[str, ...] | None = None
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account a user may charge, with the QOS names that go with it."""
+
+    name: str
+    qos: tuple[str, ...] = ()
+    default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllocationFacts:
+    """What the environment of a running job says about it. Memory is bytes per node.
+
+    `ends` is when the walltime is over, None where the environment does not tell. `nodes` has each
+    host once, the one where the script runs first.
+    """
+
+    job_id: str
+    nodes: tuple[str, ...]
+    cores: int | None = None
+    memory: int | None = None
+    started: datetime | None = None
+    ends: datetime | None = None
+    restarts: int = 0
+    array_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerOptions:
+    """What a site says about one of its schedulers (`schedulers.NAME` in the YAML).
+
+    `bin` is the folder of its commands, else they are found on PATH. `state` is used by the local
+    queue only: the folder that holds it.
+    """
+
+    bin: Path | None = None
+    cluster: str | None = None
+    server: str | None = None
+    request: str = "select"
+    account_option: str = "-A"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    state: Path | None = None
+    timeout: float = 30.0
+
+
+class Scheduler(Protocol):
+    """A batch system: pure text in and out. One instance per `schedulers` entry of a site.
+
+    Every conversation raises SchedulerUnreachable when the scheduler does not answer and
+    CommandMissing when its commands are not there; "no such job" is never an error.
+    """
+
+    kind: str
+    options: SchedulerOptions
+
+    def directives(self, request: JobRequest) -> tuple[str, ...]:
+        """Return the header lines of a job script, ``#SBATCH …`` or ``#PBS …`` and all."""
+        ...
+
+    def submit(self, script: Path, request: JobRequest) -> Conversation[str]:
+        """Submit a script and return the job's full id.
+
+        Raise SubmitRefused, quoting the scheduler, if it said no; SchedulerUnreachable if it gave
+        no clear answer, so that the job may or may not exist.
+        """
+        ...
+
+    def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        """Ask the live queue about any number of jobs in as few calls as possible.
+
+        A job it does not know is absent from the answer. An array's id answers with its elements.
+        """
+        ...
+
+    def history(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        """Ask about jobs that left the queue; absent where history is off or knows nothing."""
+        ...
+
+    def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
+        """Return the ids of the jobs of that exact name, in the queue or in history."""
+        ...
+
+    def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
+        """Cancel jobs and return what went wrong, by id; one that already ended is no error."""
+        ...
+
+    def estimate(self, script: Path, request: JobRequest) -> Conversation[datetime | None]:
+        """Return when such a job would start, without submitting it; None if nobody knows."""
+        ...
+
+    def nodes(self) -> Conversation[tuple[Node, ...]]:
+        """Return every node with its state and what of it is in use."""
+        ...
+
+    def queues(self) -> Conversation[tuple[Queue, ...]]:
+        """Return every queue with its limits."""
+        ...
+
+    def accounts(self, user: str) -> Conversation[tuple[Account, ...]]:
+        """Return the accounts a user may charge; empty where the scheduler keeps none."""
+        ...
+
+    def version(self) -> Conversation[tuple[int, ...]]:
+        """Return the version of the commands, for example ``(22, 5, 8)``."""
+        ...
+
+    def allocation(self, environ: Mapping[str, str]) -> AllocationFacts | None:
+        """Return the job this process runs in, from its environment, or None outside any job."""
+        ...
+
+    def step(
+        self, command: Sequence[str], facts: AllocationFacts, *, cores: int, memory: int | None
+    ) -> tuple[str, ...]:
+        """Return the argv that runs a command once on every node of the allocation.
+
+        `cores` and `memory` (bytes) are per node, and given to the step explicitly.
+        """
+        ...
+
+
+def render(directives: Sequence[str], request: JobRequest) -> str:
+    """Return the job script: the header, the site's setup, then the command as it is.
+
+    The script runs under a login shell, so that `module` works; it keeps its exit status in
+    `request.exit_file`, since not every scheduler remembers it. Setup lines come first and a
+    failing one ends the job with its own status.
+    """
+    lines = [
+        "#!/bin/bash -l",
+        f"# made by {request.made_by}; edit the site YAML or the request instead of this file",
+        *directives,
+        "",
+        "# our own call of the scheduler fixed these; the job has the user's",
+        "unset TZ LC_ALL",
+    ]
+    if request.exit_file:
+        lines += _keep_status(request.exit_file)
+    seconds = int(request.walltime.total_seconds())
+    lines.append(f"export PANGEO_HPC_ENDS=$(($(date +%s) + {seconds}))")
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in request.environment.items()]
+    for line in request.setup:
+        lines += [f"{line} || exit $?"] if _is_simple(line) else [line]
+    if request.working_directory:
+        lines.append(f"cd {shlex.quote(str(request.working_directory))} || exit 1")
+    lines += ["", shlex.join(request.command)]
+    return "\n".join(lines) + "\n"
+
+
+def _keep_status(path: Path) -> list[str]:
+    target = shlex.quote(str(path))
+    partial = shlex.quote(f"{path}.partial")
+    return [
+        "pangeo_ended() {",
+        "  status=$?",
+        f"  printf '%s\\n' \"$status\" > {partial} && mv -f {partial} {target}",
+        '  exit "$status"',
+        "}",
+        "trap pangeo_ended EXIT",
+    ]
+
+
+def _is_simple(line: str) -> bool:
+    """Tell whether a setup line is one plain command, to which a guard can be added."""
+    return not any(mark in line for mark in "#;&|(){}<>`\\\"'")

@@ -1,0 +1,113 @@
+"""Run a script as an attempt of its run, in the job or on the machine where we are.
+
+The script is a child of its own, and its end is written down before ours: signals go on to it, its
+exit code becomes ours, and it is ended if we are killed.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from pangeo_hpc import allocation, envs, files, jobs, processes
+from pangeo_hpc.errors import UsageError
+from pangeo_hpc.site import Person, Site
+from pangeo_hpc.workflow import launch, runs
+
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a script ended: its exit code, or the signal that ended it."""
+
+    code: int
+
+    @property
+    def signal(self) -> int | None:
+        """Return the signal, None if the script ended by itself."""
+        return -self.code if self.code < 0 else None
+
+    @property
+    def status(self) -> int:
+        """Return the exit status a shell would show."""
+        return 128 - self.code if self.code < 0 else self.code
+
+
+def run_here(site: Site, person: Person, script: launch.Script, *, force: bool = False) -> Ended:
+    """Run a script to its end in this job, or on this machine outside any job."""
+    path = launch.check(script)
+    environment = envs.resolve(site, script.environment, person)
+    if not os.access(environment.python, os.X_OK):
+        text = f"environment {environment.name}: {environment.python} cannot be run"
+        raise UsageError(text, hint="check the prefix of this environment in the site YAML")
+    folder = runs.open_run(
+        site, person, script.run_name, script=path, arguments=script.arguments, force=force
+    )
+    number, place = folder.new_attempt()
+    variables = launch.variables(site, person, folder, number, force=force)
+    process = subprocess.Popen(
+        [str(environment.python), str(path), *script.arguments],
+        env={**os.environ, **environment.variables, **variables},
+        preexec_fn=_end_with_parent(),  # noqa: PLW1509, this program has no threads
+    )
+    _record(script.run_name, place, process.pid).write()
+    with _forwarding(process):
+        code = process.wait()
+    files.write_atomic(place / "exit", f"{Ended(code).status}\n")
+    return Ended(code)
+
+
+def _record(name: str, place: Path, pid: int) -> jobs.Job:
+    """Return what is remembered of an attempt that nobody submitted."""
+    inside = allocation.current()
+    request = {
+        "scheduler": inside.scheduler if inside else None,
+        "node_type": None,
+        "nodes": len(inside.nodes) if inside else 1,
+        "cores": inside.cores if inside else os.cpu_count(),
+        "process": asdict(identity) if (identity := processes.identify(pid)) else None,
+    }
+    return jobs.Job(
+        name=name,
+        folder=place,
+        id=inside.job_id if inside else None,
+        state="taken" if inside else "here",
+        request=request,
+        submitted=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """Return what a child calls first, so that it never outlives us (Linux)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare
+
+
+@contextmanager
+def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Hand signals on to the script while it runs."""
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

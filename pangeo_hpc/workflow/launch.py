@@ -1,0 +1,210 @@
+"""Submit a script as a batch job of a run."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pangeo_hpc import envs, files, jobs, processes, scratch
+from pangeo_hpc.errors import RunBusy, UsageError
+from pangeo_hpc.run import Runner, run
+from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, render
+from pangeo_hpc.site import Person, Site
+from pangeo_hpc.workflow import runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A program to run: a Python file, its arguments, its environment and the run's name."""
+
+    path: Path
+    arguments: tuple[str, ...] = ()
+    environment: str | None = None
+    name: str | None = None
+
+    @property
+    def run_name(self) -> str:
+        """Return the run's name: the given one, else the file's."""
+        return self.name or self.path.stem
+
+
+def check(script: Script) -> Path:
+    """Return the script's absolute path. Raise UsageError if it cannot be run at all."""
+    path = script.path.absolute()
+    if path.suffix != ".py":
+        raise UsageError(f"{script.path} is not a Python script", hint="give a file ending in .py")
+    if not path.is_file():
+        raise UsageError(f"{script.path} is not there", hint=f"looked in {path.parent}")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{script.path} cannot be read", hint="check its permissions")
+    return path
+
+
+def request_for(
+    site: Site,
+    person: Person,
+    script: Script,
+    ask: jobs.Ask,
+    *,
+    after: Sequence[str] = (),
+    folder: runs.RunFolder | None = None,
+    attempt: int = 1,
+    force: bool = False,
+) -> JobRequest:
+    """Return the job of one attempt; nothing is written and nothing submitted.
+
+    Without a run folder, the one the run would get is named, for a preview.
+    """
+    path = check(script)
+    environment = envs.resolve(site, script.environment, person)
+    place = folder or runs.RunFolder(runs.home(site, person) / script.run_name)
+    return jobs.plan(
+        site,
+        ask,
+        name=script.run_name,
+        command=(str(environment.python), str(path), *script.arguments),
+        person=person,
+        setup=environment.setup,
+        environment={
+            **environment.variables,
+            **variables(site, person, place, attempt, force=force),
+            "PYTHONUNBUFFERED": "1",
+        },
+        working_directory=Path.cwd(),
+        folder=place.attempt(attempt),
+        after=after,
+    )
+
+
+def variables(
+    site: Site, person: Person, folder: runs.RunFolder, attempt: int, *, force: bool = False
+) -> dict[str, str]:
+    """Return what a run's process is told through its environment; none of it is secret."""
+    told = {
+        runs.RUN: str(folder.path),
+        runs.ATTEMPT: str(attempt),
+        "PANGEO_HPC_SITE": str(folder.site_file),
+        **scratch.variable(site, person),
+    }
+    return told | ({"PANGEO_HPC_FORCE": "1"} if force else {})
+
+
+def preview(
+    site: Site, person: Person, script: Script, ask: jobs.Ask, *, after: Sequence[str] = ()
+) -> str:
+    """Return the job script that `launch` would submit."""
+    request = request_for(site, person, script, ask, after=after)
+    scheduler = jobs.scheduler_named(site, request.scheduler, person)
+    return render(scheduler.directives(request), request)
+
+
+def launch(
+    site: Site,
+    person: Person,
+    script: Script,
+    ask: jobs.Ask,
+    *,
+    after: Sequence[str] = (),
+    force: bool = False,
+    runner: Runner = run,
+) -> tuple[runs.RunFolder, jobs.Job]:
+    """Submit the next attempt of a run and return its folder and its job.
+
+    Raise RequestRefused before anything is written, RunBusy if an attempt is queued or running, and
+    the errors of `jobs.submit`.
+    """
+    request_for(site, person, script, ask, after=after)
+    folder = runs.open_run(
+        site,
+        person,
+        script.run_name,
+        script=check(script),
+        arguments=script.arguments,
+        force=force,
+    )
+    with files.lock(folder.path / ".submit", timeout=60.0):
+        refuse_if_busy(site, person, folder, runner=runner)
+        number, place = folder.new_attempt()
+        request = request_for(
+            site, person, script, ask, after=after, folder=folder, attempt=number, force=force
+        )
+        scheduler = jobs.scheduler_named(site, request.scheduler, person)
+        return folder, jobs.submit(scheduler, request, place, user=person.user, runner=runner)
+
+
+def refuse_if_busy(
+    site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner = run
+) -> None:
+    """Raise RunBusy if an attempt of this run is queued or running, or may be."""
+    for job in folder.jobs():
+        if job.final is not None:
+            continue
+        status = follow(site, person, [job], runner=runner)[0]
+        if status.state.ended:
+            continue
+        text = f"run {folder.name} is {status.state} as job {job.id or job.name}"
+        hint = (
+            f"wait for it (pangeo-hpc runs wait {folder.name}), cancel it, or give another --name"
+        )
+        raise RunBusy(text, hint=hint)
+
+
+def follow(
+    site: Site,
+    person: Person,
+    found: Sequence[jobs.Job],
+    *,
+    runner: Runner = run,
+    patience: float = 20.0,
+) -> list[JobStatus]:
+    """Return the state of jobs of any of the site's schedulers, with one question to each.
+
+    A submission that never got its answer is looked up by its name first, for `patience` seconds.
+    """
+    by_key: dict[str | None, list[int]] = {}
+    for index, job in enumerate(found):
+        by_key.setdefault(job.request["scheduler"], []).append(index)
+    answers: dict[int, JobStatus] = {}
+    for key, places in by_key.items():
+        if key is None:
+            answers.update({i: _of_process(found[i]) for i in places})
+            continue
+        scheduler = jobs.scheduler_named(site, key, person)
+        known = [
+            jobs.recover(scheduler, found[i], user=person.user, runner=runner, patience=patience)
+            for i in places
+        ]
+        statuses = jobs.status_of(scheduler, known, runner=runner)
+        answers.update(zip(places, statuses, strict=True))
+    return [answers[index] for index in range(len(found))]
+
+
+def _of_process(job: jobs.Job) -> JobStatus:
+    """Return the state of an attempt that ran outside any job: of its process and its exit file."""
+    kept = job.request["process"]
+    begun = datetime.fromisoformat(job.submitted)
+    status = JobStatus(id="", name=job.name, state=JobState.LOST, started=begun)
+    if job.exit_file.exists():
+        code = int(job.exit_file.read_text())
+        ended = datetime.fromtimestamp(job.exit_file.stat().st_mtime, UTC)
+        state = JobState.COMPLETED if code == 0 else JobState.FAILED
+        return replace(status, state=state, exit_code=code, ended=ended)
+    if kept is None:
+        return replace(status, reason="it ended before it was written down")
+    process = processes.ProcessId(**kept)
+    alive = processes.is_alive(process)
+    if alive is None:
+        reason = f"runs, or ran, on {process.host}, which cannot be asked from here"
+        return replace(status, state=JobState.UNKNOWN, nodes=(process.host,), reason=reason)
+    if alive:
+        return replace(status, state=JobState.RUNNING, nodes=(process.host,))
+    return replace(status, reason="its process is gone and left no exit status")
+
+
+def command_line(record: Mapping[str, object]) -> str:
+    """Return what a person would type to run the script by hand."""
+    arguments = record.get("arguments")
+    words = [str(record.get("script") or "-"), *(arguments if isinstance(arguments, list) else [])]
+    return shlex.join(words)
