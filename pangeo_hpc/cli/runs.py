@@ -166,10 +166,11 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
         if position == 0 and not job.output.exists():
             our.face.say(f"nothing printed yet: {job.output} is not there")
         return Exit.DONE
-    status = None
     for status in _changes(our, folder):
         position = _print_from(job.output, position)
-    return end_code(status) if status is not None else Exit.DONE
+        if status.state.ended:
+            return end_code(status)
+    return Exit.DONE
 
 
 def _print_from(path: Path, position: int) -> int:

@@ -14,7 +14,6 @@ from pangeo_hpc.errors import Exit
 if TYPE_CHECKING:
     from pangeo_hpc.jobs import Ask, Job
     from pangeo_hpc.schedulers.base import JobStatus
-    from pangeo_hpc.workflow.launch import Script
     from pangeo_hpc.workflow.runs import RunFolder
 
 

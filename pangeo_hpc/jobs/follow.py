@@ -91,8 +91,8 @@ def wait(
     """Ask until a job has ended, less and less often while nothing changes.
 
     `ask` gives the state, for example ``lambda: status_of(scheduler, [job])[0]``; `on_change` is
-    told of each new one. An unreachable scheduler is no news. LOST is believed once the history had time to catch up. Return the last
-    state when `timeout` seconds are over.
+    told of each new one. An unreachable scheduler is no news. LOST is believed once the history
+    had time to catch up. Return the last state when `timeout` seconds are over.
     """
     started, pause = time.monotonic(), 0.25
     seen: JobStatus | None = None
