@@ -1,0 +1,1 @@
+"""A real Slurm cluster of several nodes on one machine."""

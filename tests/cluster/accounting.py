@@ -1,0 +1,66 @@
+"""The accounting side of the test cluster: a private MariaDB, slurmdbd, accounts and QOS."""
+
+import os
+import pwd
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cluster.config import CLUSTER_NAME, fill
+from tests.cluster.daemons import Daemon
+from tests.cluster.machine import call
+
+SETUP = (
+    f"add cluster {CLUSTER_NAME}",
+    "add qos high Priority=100",
+    "add qos tiny MaxWall=00:01:00 MaxSubmitJobsPerUser=2",
+    "add account climate,ocean QOS=normal,high,tiny DefaultQOS=normal",
+    "add user alice,bob Account=climate DefaultAccount=climate",
+    "add user alice Account=ocean",
+)
+
+
+def prepare(state: Path, values: Mapping[str, str]) -> None:
+    """Write an empty database and the configuration of both daemons."""
+    database = state / "db"
+    database.mkdir(mode=0o755)
+    user = pwd.getpwnam("mysql")
+    os.chown(database, user.pw_uid, user.pw_gid)
+    options = database / "my.cnf"
+    password = secrets.token_hex(16)
+    options.write_text(fill("my.cnf", {"database": str(database)}))
+    install = [
+        "mariadb-install-db",
+        f"--defaults-file={options}",
+        "--user=mysql",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        "--skip-name-resolve",
+    ]
+    call(install, timeout=60)
+    grant = database / "grant.sql"
+    grant.touch(mode=0o600)
+    shutil.chown(grant, "mysql")
+    grant.write_text(
+        f"CREATE USER slurm@localhost IDENTIFIED BY '{password}';\n"
+        "GRANT ALL ON slurm_acct.* TO slurm@localhost;\n"
+    )
+    conf = state / "slurmdbd.conf"
+    conf.touch(mode=0o600)
+    conf.write_text(fill("slurmdbd.conf", {**values, "storage_password": password}))
+
+
+def database(state: Path) -> Daemon:
+    """Return the private mariadbd; its first start makes Slurm's database user."""
+    folder = state / "db"
+    argv = ["/usr/sbin/mariadbd", f"--defaults-file={folder / 'my.cnf'}"]
+    if (folder / "grant.sql").exists():
+        argv.append(f"--init-file={folder / 'grant.sql'}")
+    return Daemon("mariadbd", argv, folder / "log")
+
+
+def set_up(env: Mapping[str, str]) -> None:
+    """Make the cluster, its accounts, users and QOS known to slurmdbd."""
+    for line in SETUP:
+        call(["sacctmgr", "--immediate", "--quiet", *line.split()], env=dict(env))

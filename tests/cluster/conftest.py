@@ -1,0 +1,81 @@
+"""Fixtures of the cluster tests: started clusters and their users."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+sys.path.insert(0, str(PROJECT))  # so that `tests.cluster` is found however pytest was started
+
+from tests.cluster import cgroups, machine  # noqa: E402
+from tests.cluster.config import ClusterConfig  # noqa: E402
+from tests.cluster.errors import ClusterError  # noqa: E402
+from tests.cluster.slurm import SlurmCluster  # noqa: E402
+from tests.cluster.users import ClusterUser  # noqa: E402
+
+SECONDS = 600
+"""Time limit of a cluster test, which may include the start of the clusters."""
+
+
+def pytest_report_header() -> str:
+    """Say which Slurm this is and how it limits memory."""
+    try:
+        version = machine.call(["/usr/sbin/slurmd", "-V"]).strip()
+    except ClusterError:
+        return f"test cluster: Slurm is not installed; {machine.INSTALL} will do it"
+    return f"test cluster: {version}, memory limits by {cgroups.probe()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that a cluster needs."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SECONDS))
+
+
+@pytest.fixture(scope="session")
+def venv() -> Path:
+    """Return the virtual environment with the project's wheel, which every user can read."""
+    return machine.ensure_venv(PROJECT)
+
+
+@pytest.fixture(scope="session")
+def cluster(venv: Path) -> Iterator[SlurmCluster]:
+    """Return a started cluster with accounting, shared homes, and all commands on the nodes."""
+    with SlurmCluster() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def hard_cluster(venv: Path) -> Iterator[SlurmCluster]:
+    """Return a started cluster without accounting, homes or Slurm's commands on its nodes."""
+    config = ClusterConfig(accounting=False, hide_home=True, commands_on_nodes=False)
+    with SlurmCluster(config) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def alice(cluster: SlurmCluster) -> ClusterUser:
+    """Return alice on the login side of the cluster; her accounts: climate, ocean."""
+    return cluster.user("alice")
+
+
+@pytest.fixture(scope="session")
+def bob(cluster: SlurmCluster) -> ClusterUser:
+    """Return bob on the login side of the cluster; his account: climate."""
+    return cluster.user("bob")
+
+
+@pytest.fixture(scope="session")
+def hard_alice(hard_cluster: SlurmCluster) -> ClusterUser:
+    """Return alice on the login side of the hard cluster."""
+    return hard_cluster.user("alice")
+
+
+@pytest.fixture(scope="session")
+def hard_bob(hard_cluster: SlurmCluster) -> ClusterUser:
+    """Return bob on the login side of the hard cluster."""
+    return hard_cluster.user("bob")
