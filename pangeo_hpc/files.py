@@ -13,7 +13,32 @@ from typing import Any
 
 from pangeo_hpc.errors import NotAllowed
 
-_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_REFUSALS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+}
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space and run the same command again",
+    errno.EDQUOT: "your quota is used up: delete or move some of your files",
+    errno.ENOTDIR: "a file is where a directory has to be",
+    errno.EEXIST: "something else is already there",
+}
+
+
+def refused(path: Path | str | None, error: OSError) -> NotAllowed | None:
+    """Return NotAllowed, naming the path, for an error of permission, quota or space, else None."""
+    if error.errno not in _REFUSALS:
+        return None
+    where = Path(path or error.filename or "a file")
+    hint = _HINTS.get(error.errno, f"check who owns {where.parent}, and its permissions")
+    return NotAllowed(f"{where} cannot be used: {error.strerror}", hint=hint)
 
 
 @contextmanager
@@ -22,14 +47,10 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        told = refused(path, error)
+        if told is None:
             raise
-        hint = {
-            errno.ENOSPC: "the disk is full: free some space and run the same command again",
-            errno.EDQUOT: "your quota is used up: delete or move some of your files",
-        }.get(error.errno, f"check who owns {path.parent} and whether it is mounted read-only")
-        message = f"{path} cannot be written: {error.strerror}"
-        raise NotAllowed(message, hint=hint) from error
+        raise told from error
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from pangeo_hpc import files
 from pangeo_hpc._version import __version__
 from pangeo_hpc.cli.output import Face, printable
 from pangeo_hpc.errors import Exit, PangeoHpcError
@@ -92,13 +93,18 @@ def call(argv: list[str]) -> int:
         return _usage(error)
     except PangeoHpcError as error:
         return _told(error, argv)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return Exit.INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has seen enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        told = files.refused(None, error)
+        if told is None:
+            raise
+        return _told(told, argv)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return Exit.INTERRUPTED
 
 
 def _usage(error: click.ClickException) -> int:

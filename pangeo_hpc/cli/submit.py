@@ -67,6 +67,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def submit(
     context: click.Context,
+    /,
     script: Path,
     arguments: tuple[str, ...],
     name: str | None,

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -98,10 +99,9 @@ def wait(
     seen: JobStatus | None = None
     lost_since: float | None = None
     while True:
-        try:
+        current: JobStatus | None = seen
+        with suppress(SchedulerUnreachable):
             current = ask()
-        except SchedulerUnreachable:
-            current = seen
         moment = time.monotonic()
         if current is not None and current.state is JobState.LOST:
             lost_since = lost_since or moment

@@ -33,7 +33,7 @@ def outlook(site: Site, node_type: str, person: Person, *, runner: Runner = run)
             Ask(node_type=node_type),
             name="outlook",
             command=("true",),
-            use=node.uses[0],
+            use=min(node.uses),
             person=person,
         )
     except RequestRefused as error:

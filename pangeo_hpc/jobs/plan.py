@@ -1,12 +1,12 @@
 """Turn what a user asks into a decided request, or refuse it with every reason at once."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pangeo_hpc._version import __version__
 from pangeo_hpc.errors import PangeoHpcError, Problem, RequestRefused, UnknownName
@@ -21,6 +21,8 @@ from pangeo_hpc.units import (
     parse_walltime,
     whole_mib,
 )
+
+Value = TypeVar("Value", int, timedelta)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
@@ -93,8 +95,9 @@ def plan(
     with every problem, or UnknownName for a node type that is not there.
     """
     node = site.node_type(ask.node_type)
-    who = person or current_person()
-    desk = _Desk(site, node, who)
+    defaults = site.defaults
+    who = (person or current_person()).with_defaults(defaults.account, defaults.project)
+    desk = _Desk(node, who, site)
     request = JobRequest(
         name=with_nonce(desk.name(name)),
         command=tuple(command),
@@ -135,8 +138,8 @@ def plan(
 class _Desk:
     """Where a request is looked at: every rule adds its problem and goes on."""
 
-    def __init__(self, site: Site, node: NodeType, person: Person) -> None:
-        self.site, self.node, self.person = site, node, person
+    def __init__(self, node: NodeType, person: Person, site: Site) -> None:
+        self.node, self.person, self.site = node, person, site
         self.problems: list[Problem] = []
 
     def refuse(self, path: str, text: str, hint: str | None = None) -> None:
@@ -182,26 +185,23 @@ class _Desk:
         if number is None or number == default:
             return default
         of = f"node type {self.node.name}"
-        if most is None or most == default == 0:
+        if most is None or most == default:
             hint = f"leave {what} out, or choose another node type"
             self.refuse(what, f"{of} has a fixed {show(default)}, not {show(number)}", hint)
         elif number > most:
             hint = f"ask for {show(most)} or less, or choose a larger node type"
             self.refuse(what, f"{show(number)} is more than {of} allows ({show(most)})", hint)
         elif number < (0 if what == "gpus" else 1):
-            self.refuse(what, f"{show(number)} is too little", None)
+            self.refuse(what, f"{show(number)} is too little")
         return number
 
     def walltime(self, asked: timedelta | str | None) -> timedelta:
-        if isinstance(asked, timedelta):
-            time: timedelta | None = asked
-        else:
-            time = self.parsed("walltime", asked, parse_walltime)
+        time = self.parsed("walltime", asked, parse_walltime)
         most = self.node.max_walltime
         if time is None:
             return self.node.walltime
         if time <= timedelta(0):
-            self.refuse("walltime", f"{time} is no time at all", None)
+            self.refuse("walltime", f"{time} is no time at all")
         elif time > most:
             self.refuse(
                 "walltime",
@@ -213,9 +213,9 @@ class _Desk:
 
     def account(self, asked: str | None) -> str | None:
         rule = self.node.account
-        given = asked or self.site.defaults.account
+        given = asked or self.person.account
         if given is not None and not _ACCOUNT.fullmatch(given):
-            self.refuse("account", f"{given!r} cannot be an account", None)
+            self.refuse("account", f"{given!r} cannot be an account")
             return None
         if rule == "none":
             if asked:
@@ -233,62 +233,61 @@ class _Desk:
             return given
         if "{" not in rule:
             if asked and asked != rule:
-                self.refuse("account", f"node type {self.node.name} always charges {rule}", None)
+                self.refuse("account", f"node type {self.node.name} always charges {rule}")
             return rule
         return self.filled(rule, f"node_types.{self.node.name}.account", given)
 
     def directives(self, request: JobRequest, asked: Mapping[str, str]) -> tuple[str, ...]:
         """Return the site's own lines, and those a user may fill, each value matched whole."""
         key = f"node_types.{self.node.name}"
-        lines = [
-            self.filled(line, f"{key}.directives", request.account) for line in self.node.directives
-        ]
+        account = request.account
+        lines = [self.filled(line, f"{key}.directives", account) for line in self.node.directives]
         disk = self.node.local_disk
         if disk is not None and disk.directive:
             total = f"{whole_mib((disk.size or 0) * request.nodes)}MB"
-            lines.append(
-                self.filled(disk.directive, f"{key}.local_disk", request.account, total=total)
-            )
+            lines.append(self.filled(disk.directive, f"{key}.local_disk", account, total=total))
+        lines += self.options(asked, account)
+        return tuple(line for line in lines if line is not None)
+
+    def options(self, asked: Mapping[str, str], account: str | None) -> Iterator[str | None]:
+        """Yield the lines of declared options; user text reaches the header in no other way."""
+        known = self.node.options
         for name in asked:
-            if name not in self.node.options:
-                near = get_close_matches(name, self.node.options, 1)
-                known = ", ".join(self.node.options) or "none"
-                hint = f"did you mean {near[0]}?" if near else f"options here: {known}"
-                self.refuse(
-                    f"option {name}", f"node type {self.node.name} has no such option", hint
-                )
-        for name, option in self.node.options.items():
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(known) or '-'}"
+                text = f"node type {self.node.name} has no such option"
+                self.refuse(f"option {name}", text, hint)
+        for name, option in known.items():
+            key = f"node_types.{self.node.name}.options.{name}"
             value = asked.get(name)
             if value is None and option.default is not None:
-                value = self.filled(option.default, f"{key}.options.{name}", request.account)
+                value = self.filled(option.default, key, account)
             if value is None:
                 continue
             if not re.fullmatch(option.pattern, value) or not value.isprintable():
-                self.refuse(f"option {name}", f"{value!r} does not match {option.pattern}", None)
+                self.refuse(f"option {name}", f"{value!r} does not match {option.pattern}")
                 continue
-            lines.append(self.filled(option.directive, f"{key}.options.{name}", None, value=value))
-        return tuple(lines)
+            yield self.filled(option.directive, key, account, value=value)
 
-    def parsed(self, what: str, asked: Any, parse: Callable[[object], Any]) -> Any:
-        if asked is None or (isinstance(asked, int) and not isinstance(asked, bool)):
+    def parsed(
+        self, what: str, asked: Value | str | None, parse: Callable[[object], Value]
+    ) -> Value | None:
+        if asked is None or not isinstance(asked, str):
             return asked
         try:
             return parse(asked)
         except ValueError as error:
-            self.refuse(what, str(error), None)
+            self.refuse(what, str(error))
             return None
 
-    def filled(self, template: str, key: str, account: str | None, **more: str) -> str:
-        person = replace(
-            self.person,
-            account=account or self.site.defaults.account,
-            project=self.site.defaults.project or account or self.site.defaults.account,
-        )
+    def filled(self, template: str, key: str, account: str | None, **more: str) -> str | None:
+        person = replace(self.person, account=account or self.person.account)
         try:
             return expand(template, key, person, **more)
         except PangeoHpcError as error:
-            self.refuse(key, error.text, error.hint)
-            return template
+            self.refuse(key, error.text.removeprefix(f"{key}: "), error.hint)
+            return None
 
 
 def _whole(value: object) -> int:

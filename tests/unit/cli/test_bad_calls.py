@@ -12,7 +12,7 @@ SITE = """\
 name: alpha
 scheduler: slurm
 schedulers: {{slurm: {{type: slurm, bin: {bin}}}}}
-user_state: {state}
+user_state: {state}/{{user}}
 node_types:
   compute:
     default: true
@@ -199,4 +199,3 @@ def test_no_site_on_a_login_node(world: World) -> None:
 def test_debug_shows_where(world: World) -> None:
     """--debug, and only it, shows the way through the code."""
     assert "Traceback" in world.call("--debug", "submit", "nowhere.py").stderr
-
