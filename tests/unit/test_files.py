@@ -46,9 +46,12 @@ def test_json_round_trip(tmp_path: Path) -> None:
 
 def test_a_real_full_disk(tmp_path: Path) -> None:
     """A full device is named, with what to do."""
-    with pytest.raises(NotAllowed, match="disk is full"), files.refusals(tmp_path / "x"):
-        with open("/dev/full", "wb", buffering=0) as file:
-            file.write(b"x")
+    with (
+        pytest.raises(NotAllowed, match="disk is full"),
+        files.refusals(tmp_path / "x"),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        file.write(b"x")
 
 
 def test_one_holder_of_a_lock(tmp_path: Path) -> None:

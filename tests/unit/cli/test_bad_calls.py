@@ -29,7 +29,7 @@ node_types:
   charged: {{cores: 1, memory: 1 GiB, walltime: "01:00:00", account: required, uses: [batch]}}
   notes: {{cores: 1, memory: 1 GiB, walltime: "01:00:00", uses: [notebook]}}
 scratch:
-  scratch: {{path: {scratch}/{{user}}}}
+  scratch: {{path: "{scratch}/{{user}}"}}
 environments:
   gone: {{prefix: /nowhere/at/all, default: true}}
   unbuilt: {{spec: {spec}, root: /opt/envs}}

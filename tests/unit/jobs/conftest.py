@@ -33,7 +33,8 @@ node_types:
     directives: ["--comment={{group}}"]
     options:
       reservation: {{directive: "--reservation={{value}}", pattern: "[A-Za-z0-9_-]+"}}
-      storage: {{directive: "--lfs={{value}}", pattern: "[a-z0-9/+]+", default: "scratch/{{project}}"}}
+      storage:
+        {{directive: "--lfs={{value}}", pattern: "[a-z0-9/+]+", default: "scratch/{{project}}"}}
   gpu: {{cores: 8, memory: 8 GiB, walltime: "01:00:00", gpus: 1, max_gpus: 4, gpu_type: a100,
         account: "{{account}}_g"}}
   fixed: {{cores: 1, memory: 1 GiB, walltime: "01:00:00", account: lab7, uses: [batch]}}
