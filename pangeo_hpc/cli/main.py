@@ -7,7 +7,6 @@ from importlib import import_module
 
 import click
 
-from pangeo_hpc import files
 from pangeo_hpc._version import __version__
 from pangeo_hpc.cli.output import Face, printable
 from pangeo_hpc.errors import Exit, PangeoHpcError
@@ -84,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
 def call(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
-        with cli.make_context("pangeo-hpc", argv) as context:
+        with cli.make_context("pangeo-hpc", list(argv)) as context:
             code = cli.invoke(context)
             return code if isinstance(code, int) else Exit.DONE
     except click.exceptions.Exit as stop:
@@ -98,6 +97,8 @@ def call(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
+        from pangeo_hpc import files
+
         told = files.refused(None, error)
         if told is None:
             raise

@@ -1,6 +1,5 @@
 """How results reach a person or a program: tables or JSON to stdout, talk to stderr."""
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ class Face:
 
     def data(self, value: dict[str, Any]) -> None:
         """Print one JSON document with its format number to stdout."""
+        import json
+
         click.echo(printable(json.dumps({"format": 1, **value}, indent=2, default=str)))
 
     def out(self, text: str = "") -> None:

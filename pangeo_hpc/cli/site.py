@@ -25,7 +25,7 @@ def init(context: click.Context, output: str | None, force: bool) -> None:
     check, before others use it.
     """
     from pangeo_hpc import files
-    from pangeo_hpc.detect import draft, survey
+    from pangeo_hpc.detect import draft_site, survey_machine
     from pangeo_hpc.errors import UsageError
 
     target = Path(output) if output else None
@@ -34,7 +34,7 @@ def init(context: click.Context, output: str | None, force: bool) -> None:
         raise UsageError(f"{target} is there already", hint=hint)
     if target and not target.absolute().parent.is_dir():
         raise UsageError(f"{target.parent} is not a directory", hint="create it first")
-    text = draft(survey(os.environ))
+    text = draft_site(survey_machine(os.environ))
     talk = face(context)
     if target is None:
         if talk.json:

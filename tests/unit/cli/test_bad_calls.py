@@ -106,7 +106,8 @@ def commands_gone(world: World) -> None:
 
 def state_is_a_file(world: World) -> None:
     """Put a file where a folder has to be."""
-    (world.path / "state" / "runs").write_text("")
+    (world.path / "state").rmdir()
+    (world.path / "state").write_text("")
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ BAD = [
     Bad("submit ok.py", 4, "Invalid partition name specified"),
     Bad("submit ok.py", 4, "Unable to contact slurm controller", down),
     Bad("submit ok.py", 4, "command not found", commands_gone),
-    Bad("submit ok.py", 5, "state/runs", state_is_a_file),
+    Bad("submit ok.py", 5, "a file is where a directory has to be", state_is_a_file),
     Bad("nodes", 4, "Unable to contact slurm controller", down),
     Bad("nodes --node-type x", 2, "x"),
     Bad("run nowhere.py", 2, "nowhere.py is not there"),
