@@ -12,6 +12,7 @@ sys.path.insert(0, str(PROJECT))  # so that `tests.cluster` is found however pyt
 from tests.cluster import cgroups, machine  # noqa: E402
 from tests.cluster.config import ClusterConfig  # noqa: E402
 from tests.cluster.errors import ClusterError  # noqa: E402
+from tests.cluster.sites import CommandLine, command_line  # noqa: E402
 from tests.cluster.slurm import SlurmCluster  # noqa: E402
 from tests.cluster.users import ClusterUser  # noqa: E402
 
@@ -79,3 +80,15 @@ def hard_alice(hard_cluster: SlurmCluster) -> ClusterUser:
 def hard_bob(hard_cluster: SlurmCluster) -> ClusterUser:
     """Return bob on the login side of the hard cluster."""
     return hard_cluster.user("bob")
+
+
+@pytest.fixture(scope="session")
+def cli(cluster: SlurmCluster, alice: ClusterUser) -> CommandLine:
+    """Return `pangeo-hpc` as alice types it on the cluster."""
+    return command_line(cluster, alice)
+
+
+@pytest.fixture(scope="session")
+def hard_cli(hard_cluster: SlurmCluster, hard_alice: ClusterUser) -> CommandLine:
+    """Return `pangeo-hpc` as alice types it where the nodes do not see her home."""
+    return command_line(hard_cluster, hard_alice)

@@ -1,6 +1,14 @@
-"""The site YAML of the test cluster, as its administrator would write it."""
+"""The test cluster as its administrator and its users see it: a site YAML, and `pangeo-hpc`."""
 
+import json
+import os
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.cluster.slurm import SlurmCluster
+from tests.cluster.users import ClusterUser
 
 SITE = """\
 name: testcluster
@@ -45,8 +53,57 @@ scratch:
 """
 
 
-def write_site(path: Path, *, scratch_root: Path, state: str = "~/.local/state/pangeo-hpc") -> Path:
+def write_site(path: Path, *, scratch_root: Path, state: str) -> Path:
     """Write the cluster's site YAML, readable by everybody, and return its path."""
     path.write_text(SITE.format(scratch=scratch_root, state=state))
     path.chmod(0o644)
     return path
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """`pangeo-hpc` in the hands of one user of the cluster, in a folder that the nodes see."""
+
+    user: ClusterUser
+    site: Path
+
+    @property
+    def here(self) -> Path:
+        """Return the folder the user works in, which is new with each cluster."""
+        return self.user.shared
+
+    def __call__(
+        self, *words: str, code: int = 0, timeout: float = 300, **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command and expect its exit code."""
+        done = self.user.run(
+            ["pangeo-hpc", *words],
+            check=False,
+            timeout=timeout,
+            cwd=self.here,
+            env={"PANGEO_HPC_SITE": str(self.site), **variables},
+        )
+        said = f"{words}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback (most recent call last)" not in done.stderr, said
+        assert done.returncode == code, said
+        return done
+
+    def json(self, *words: str) -> dict[str, Any]:
+        """Run a reading command and return what it tells."""
+        found: dict[str, Any] = json.loads(self(*words, "--json").stdout)
+        assert found["format"] == 1
+        return found
+
+    def script(self, name: str, text: str) -> Path:
+        """Write a program of the user's where the nodes see it."""
+        path = self.here / name
+        path.write_text(text)
+        os.chown(path, self.user.uid, self.user.gid)
+        return path
+
+
+def command_line(cluster: SlurmCluster, user: ClusterUser) -> CommandLine:
+    """Return `pangeo-hpc` for a user of a cluster, whose state lies where the nodes see it."""
+    state = f"{user.shared.parent}/{{user}}/state"
+    site = cluster.directory / "site.yaml"
+    return CommandLine(user, write_site(site, scratch_root=cluster.scratch_root, state=state))
