@@ -37,6 +37,7 @@ def prepare(state: Path, values: Mapping[str, str]) -> None:
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         "--skip-name-resolve",
+        "--force",  # does not ask whether the host name resolves
     ]
     call(install, timeout=60)
     grant = database / "grant.sql"

@@ -80,7 +80,7 @@ class Daemon:
     def check(self) -> None:
         """Raise ClusterError with the end of the log if the program has ended."""
         if not self.alive:
-            code = None if self._child is None else self._child.returncode
+            code = "unknown" if self._child is None else self._child.wait(5)
             raise ClusterError(f"{self.name} ended with code {code}\n{self.describe()}")
 
     def describe(self) -> str:

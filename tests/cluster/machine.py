@@ -50,11 +50,11 @@ def ensure_hosts(names: Iterable[str]) -> None:
     replaced.
     """
     hosts = Path("/etc/hosts")
-    text = hosts.read_text()
+    text = hosts.read_text() if hosts.exists() else ""
     words = {word for line in text.splitlines() for word in line.partition("#")[0].split()[1:]}
     missing = [name for name in names if name not in words]
     if missing:
-        end = "" if text.endswith("\n") else "\n"
+        end = "" if not text or text.endswith("\n") else "\n"
         with hosts.open("a") as file:
             file.write(f"{end}127.0.0.1 {' '.join(missing)} # pangeo-hpc test cluster\n")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import cgroups, record
-from tests.cluster.config import UP_NODES, ClusterConfig
+from tests.cluster.config import BASE, UP_NODES, ClusterConfig
 from tests.cluster.conftest import PROJECT
 from tests.cluster.daemons import Process, wait_until
 from tests.cluster.errors import ClusterError
@@ -329,13 +329,16 @@ def test_a_killed_run_is_cleared_away_by_the_next() -> None:
 
 def test_a_daemon_that_dies_is_named() -> None:
     """A start that fails names the daemon and shows its command and the end of its log."""
+    place = BASE / f"dies-{os.getpid()}"
     with socket.socket() as busy:
         busy.bind(("", 0))
-        busy.listen()
-        config = ClusterConfig(accounting=False, first_port=busy.getsockname()[1])
+        port = busy.getsockname()[1]
+        config = ClusterConfig(accounting=False, first_port=port, state_directory=place)
         with pytest.raises(ClusterError) as caught:
             SlurmCluster(config).start()
     text = str(caught.value)
     assert text.startswith("slurmctld ended with code 1")
     assert "command: /usr/sbin/slurmctld -D" in text
     assert "Address already in use" in text
+    sweep()
+    assert not place.exists()

@@ -1,0 +1,202 @@
+"""Runs on the real Slurm: over several nodes, killed, requeued, and out of walltime."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.cluster.sites import CommandLine
+from tests.cluster.users import ClusterUser
+
+STEPS, UNITS = 48, 24
+
+ROOTS = """\
+import os, sys, time
+import numpy as np
+import xarray as xr
+from pangeo_hpc import workflow
+
+output, pace = sys.argv[1], float(sys.argv[2])
+
+def root(block):
+    time.sleep(pace)
+    return np.sqrt(block)
+
+with workflow.start() as run:
+    hosts = run.client.run(lambda: os.uname().nodename).values()
+    print("hosts", *sorted(set(hosts)), flush=True)
+    ds = xr.open_zarr(run.input("tas.zarr"))
+    tas = ds.tas.copy(data=ds.tas.data.map_blocks(root, dtype="f8"))
+    run.write_zarr(tas.to_dataset(), output)
+"""
+
+
+def reference() -> xr.Dataset:
+    """What the script makes of its input, computed by NumPy alone."""
+    ds = source()
+    return ds.assign(tas=ds.tas.copy(data=np.sqrt(ds.tas.values)))
+
+
+def source() -> xr.Dataset:
+    values = np.arange(STEPS * 24.0).reshape(STEPS, 4, 6)
+    time_ = xr.date_range("2000-01-01", periods=STEPS, freq="MS", use_cftime=True)
+    return xr.Dataset({"tas": (("time", "y", "x"), values)}, {"time": time_})
+
+
+def prepare(cli: CommandLine) -> str:
+    """Put the input on the user's scratch, and return the script."""
+    user = cli.user
+    user.run(["mkdir", "-p", str(user.scratch)])
+    store = user.scratch / "tas.zarr"
+    shutil.rmtree(store, ignore_errors=True)
+    encoding = {"tas": {"chunks": (STEPS // UNITS, 4, 3)}}
+    source().to_zarr(store, zarr_format=3, consolidated=False, encoding=encoding)
+    for path in (store, *store.rglob("*")):
+        os.chown(path, user.uid, user.gid)
+    return str(cli.script("roots.py", ROOTS))
+
+
+@pytest.fixture(scope="module")
+def roots(cli: CommandLine) -> str:
+    return prepare(cli)
+
+
+def check(store: Path) -> xr.Dataset:
+    """Compare an output with the reference and return it."""
+    with xr.open_zarr(store, chunks=None) as ds:
+        found = ds.load()
+    xr.testing.assert_equal(found, reference())
+    assert found.attrs["pangeo_hpc_state"] == "complete"
+    return found
+
+
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def done(cli: CommandLine, run: str) -> int:
+    progress = cli.json("runs", "show", run)["progress"]
+    return int(progress["done"]) if progress else 0
+
+
+def stamps(store: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of each data file of a store."""
+    return {
+        str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in store.glob("tas/c/*/*/*")
+        if not path.name.endswith(".partial")
+    }
+
+
+def test_three_nodes_equal_numpy(cli: CommandLine, alice: ClusterUser, roots: str) -> None:
+    """A submitted job of three nodes computes on all of them, and says so in its output."""
+    cli("submit", roots, "--name", "three", "--nodes", "3", "--wait", "--", "three.zarr", "0")
+    told = cli.json("runs", "show", "three")
+    assert told["progress"]["done"] == told["progress"]["total"] == UNITS
+    job = told["attempts"][-1]["job"]
+    found = check(alice.scratch / "three.zarr")
+    assert found.attrs["pangeo_hpc_jobs"] == job
+    assert found.attrs["pangeo_hpc_site"] == "testcluster"
+    assert found.attrs["pangeo_hpc_script"] == roots
+    assert found.attrs["pangeo_hpc_arguments"] == "three.zarr 0"
+    hosts = cli("runs", "logs", "three").stdout.partition("hosts ")[2].splitlines()[0].split()
+    assert len(hosts) == 3
+
+
+def test_a_hand_written_script_of_three_nodes(
+    cli: CommandLine, alice: ClusterUser, roots: str
+) -> None:
+    """`pangeo-hpc run` in an sbatch script of one's own gives the same."""
+    script = cli.script(
+        "three.sh",
+        "#!/bin/bash\n#SBATCH --nodes=3 --ntasks-per-node=1 --cpus-per-task=2 --time=5 --mem=1500M\n"
+        f"pangeo-hpc --site {cli.site} run {roots} --name byhand -- byhand.zarr 0\n",
+    )
+    alice.run(["sbatch", "--wait", str(script)], timeout=240)
+    check(alice.scratch / "byhand.zarr")
+
+
+def test_killed_in_mid_write_and_run_again(
+    cli: CommandLine, alice: ClusterUser, roots: str
+) -> None:
+    """SIGKILL for every process of the job; what was finished is not written again."""
+    words = ("submit", roots, "--name", "killed-roots", "--nodes", "2")
+    arguments = ("--", "killed.zarr", "0.2")
+    cli(*words, *arguments)
+    until(lambda: done(cli, "killed-roots") >= 3)
+    busy = cli("run", roots, "--name", "killed-roots", *arguments, code=4)
+    assert "is being computed by job" in busy.stderr
+    assert "runs cancel killed-roots" in busy.stderr
+    job = cli.json("runs", "show", "killed-roots")["attempts"][0]["job"]
+    alice.run(["scancel", "--signal=KILL", "--full", job])
+    cli("runs", "wait", "killed-roots", code=1)
+    store = alice.scratch / "killed.zarr"
+    (run,) = alice.shared.parent.glob("**/runs/testcluster/killed-roots")
+    units = [p.stem.removeprefix("unit-") for p in run.glob("ledger/*/*/unit-*.json")]
+    finished = [f"{store}/tas/c/{int(unit)}/" for unit in units]
+    before = {k: v for k, v in stamps(store).items() if k.startswith(tuple(finished))}
+    assert 3 <= len(units) < UNITS
+    assert len(before) == 2 * len(units)
+    cli(*words, "--wait", *arguments)
+    after = stamps(store)
+    assert {key: after[key] for key in before} == before
+    jobs = check(store).attrs["pangeo_hpc_jobs"].split(", ")
+    assert len(jobs) == 2
+    assert job in jobs
+
+
+def test_a_requeued_attempt_follows_the_one_that_still_lives(
+    cli: CommandLine, alice: ClusterUser, roots: str
+) -> None:
+    """The later attempt of the same job takes the run over, and the earlier one stops."""
+    cli("submit", roots, "--name", "twice", "--", "twice.zarr", "0.3")
+    until(lambda: done(cli, "twice") >= 2)
+    first = cli.json("runs", "show", "twice")["attempts"][-1]
+    # what Slurm does after the death of a slurmd, beside a step that outlived it
+    command = ["env", "SLURM_RESTART_COUNT=1", "pangeo-hpc", "--site", str(cli.site), "run"]
+    command += [roots, "--name", "twice", "--", "twice.zarr", "0.3"]
+    step = ["srun", f"--jobid={first['job']}", "--overlap", "--cpus-per-task=1", "--mem=500M"]
+    alice.run([*step, *command], timeout=200)
+    until(lambda: cli.json("runs", "show", "twice")["attempts"][0]["state"] != "running")
+    check(alice.scratch / "twice.zarr")
+    told = (cli.here / first["output"]).read_text()
+    assert "was taken over by job" in told
+    assert cli.json("runs", "show", "twice")["attempts"][0]["exit_code"] == 4
+
+
+def test_it_stops_before_the_walltime_and_goes_on(
+    cli: CommandLine, alice: ClusterUser, roots: str
+) -> None:
+    """75 instead of a timeout; the next job does the rest."""
+    words = ("submit", roots, "--name", "long", "--walltime", "00:01:00", "--wait")
+    told = cli(*words, "--", "long.zarr", "1.5", code=75)
+    assert "submit it again" in told.stdout
+    assert "stopped in time" in cli("runs", "logs", "long").stdout
+    before = stamps(alice.scratch / "long.zarr")
+    assert 0 < len(before) < 2 * UNITS
+    cli(*words, "--", "long.zarr", "1.5")
+    after = stamps(alice.scratch / "long.zarr")
+    assert {key: after[key] for key in before} == before
+    check(alice.scratch / "long.zarr")
+
+
+def test_nodes_without_home_and_commands(hard_cli: CommandLine, hard_alice: ClusterUser) -> None:
+    """Where nodes see neither /home nor squeue, runs are killed and go on all the same."""
+    cli = CommandLine(hard_alice, hard_cli.site, hard_alice.shared)
+    roots = prepare(cli)
+    words = ("submit", roots, "--name", "hard", "--nodes", "2")
+    cli(*words, "--", "hard.zarr", "0.2")
+    until(lambda: done(cli, "hard") >= 2)
+    job = cli.json("runs", "show", "hard")["attempts"][0]["job"]
+    hard_alice.run(["scancel", "--signal=KILL", "--full", job])
+    cli("runs", "wait", "hard", code=1)
+    cli(*words, "--wait", "--", "hard.zarr", "0.2")
+    check(hard_alice.scratch / "hard.zarr")
