@@ -1,20 +1,18 @@
 """Fixtures of the cluster tests: started clusters and their users."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
-sys.path.insert(0, str(PROJECT))  # so that `tests.cluster` is found however pytest was started
+from tests.cluster import cgroups, machine
+from tests.cluster.config import ClusterConfig
+from tests.cluster.errors import ClusterError
+from tests.cluster.sites import CommandLine, command_line
+from tests.cluster.slurm import SlurmCluster
+from tests.cluster.users import ClusterUser
 
-from tests.cluster import cgroups, machine  # noqa: E402
-from tests.cluster.config import ClusterConfig  # noqa: E402
-from tests.cluster.errors import ClusterError  # noqa: E402
-from tests.cluster.sites import CommandLine, command_line  # noqa: E402
-from tests.cluster.slurm import SlurmCluster  # noqa: E402
-from tests.cluster.users import ClusterUser  # noqa: E402
+PROJECT = Path(__file__).parents[2]
 
 SECONDS = 600
 """Time limit of a cluster test, which may include the start of the clusters."""
