@@ -1,0 +1,56 @@
+"""What the machine is: one YAML per site, loaded once, frozen and typed."""
+
+from pangeo_hpc.site.find import shipped
+from pangeo_hpc.site.load import Loaded, load, load_site
+from pangeo_hpc.site.model import (
+    Catalog,
+    DaskShape,
+    EnvironmentEntry,
+    Home,
+    Hub,
+    Idle,
+    LocalDisk,
+    LoginServer,
+    NodeType,
+    Notify,
+    ObjectStore,
+    Option,
+    Pins,
+    Purge,
+    SchedulerEntry,
+    ScratchFilesystem,
+    Site,
+    Tls,
+    UserDefaults,
+)
+from pangeo_hpc.site.people import Person, current_person, expand, placeholders
+
+__all__ = [
+    "Catalog",
+    "DaskShape",
+    "EnvironmentEntry",
+    "Home",
+    "Hub",
+    "Idle",
+    "Loaded",
+    "LocalDisk",
+    "LoginServer",
+    "NodeType",
+    "Notify",
+    "ObjectStore",
+    "Option",
+    "Person",
+    "Pins",
+    "Purge",
+    "SchedulerEntry",
+    "ScratchFilesystem",
+    "Site",
+    "Tls",
+    "UserDefaults",
+    "current_person",
+    "expand",
+    "load",
+    "load_site",
+    "placeholders",
+    "shipped",
+]
