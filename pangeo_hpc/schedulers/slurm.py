@@ -1,0 +1,299 @@
+"""Slurm: every question this package asks of it."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pangeo_hpc.errors import CommandMissing, SchedulerError, SchedulerUnreachable
+from pangeo_hpc.run import Command, Conversation, Result
+from pangeo_hpc.schedulers import slurm_inside, slurm_parse, slurm_script, slurm_site, slurm_words
+from pangeo_hpc.schedulers.base import (
+    Account,
+    AllocationFacts,
+    JobRequest,
+    JobState,
+    JobStatus,
+    Node,
+    Queue,
+    SchedulerOptions,
+)
+from pangeo_hpc.schedulers.slurm_parse import array_of
+
+# Arguments of one call stay far below what a system takes.
+IDS_PER_CALL = 500
+# How far back a job is looked for by its name.
+FOUND_SINCE = "now-7days"
+# Times come as seconds since 1970 whatever the zone, array tasks are never cut to "...".
+ASKING = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+
+
+class Feature(StrEnum):
+    """What not every Slurm in use can do."""
+
+    SHARING_STEPS = "steps that share the job's resources"
+    END_IN_ENVIRONMENT = "a job's end in its environment"
+
+
+FEATURES: Mapping[Feature, tuple[int, ...]] = {
+    Feature.SHARING_STEPS: (20, 11),
+    Feature.END_IN_ENVIRONMENT: (23, 2),
+}
+
+
+def lacking(version: tuple[int, ...]) -> frozenset[Feature]:
+    """Return the features that a version of Slurm does not have."""
+    return frozenset(feature for feature, since in FEATURES.items() if version < since)
+
+
+class Slurm:
+    """Slurm as a `Scheduler`: argument lists out, plain text in.
+
+    `status` asks squeue once for up to 500 jobs; `history` asks sacct, and squeue about what sacct
+    does not know yet or at all (slurmctld remembers an ended job for MinJobAge, 5 minutes).
+    """
+
+    kind = "slurm"
+
+    def __init__(self, options: SchedulerOptions) -> None:
+        self.options = options
+
+    def directives(self, request: JobRequest) -> tuple[str, ...]:
+        """Return the ``#SBATCH`` lines. Raise RequestRefused for values that cannot stand there."""
+        return slurm_script.directives(request)
+
+    # -- jobs -------------------------------------------------------------------------------
+
+    def submit(self, script: Path, request: JobRequest) -> Conversation[str]:
+        """Submit a script and return its id; an array has one for all its elements.
+
+        `request` is in the script already. sbatch hands its environment on to the job, so our own
+        TZ and LC_ALL are taken out of it.
+        """
+        del request
+        environment = {"TZ": None, "LC_ALL": None, **self.options.environment}
+        result = yield Command(
+            self._argv("sbatch", "--parsable", str(script)),
+            timeout=self.options.timeout,
+            environment=environment,
+        )
+        job_id = slurm_words.accepted(result)
+        if job_id is not None:
+            return job_id
+        if not result.returncode or slurm_words.no_answer(result):
+            raise slurm_words.unclear(result)
+        raise slurm_words.refused(result)
+
+    def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        """Ask squeue about jobs that have not ended."""
+        known = yield from self._queue(ids)
+        return {job_id: job for job_id, job in known.items() if not job.state.ended}
+
+    def history(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        """Ask sacct, then squeue about jobs of which sacct does not know the end.
+
+        slurmdbd hears of a job some seconds late, and may be away. Raise SchedulerUnreachable if
+        sacct failed and squeue does not know all jobs either.
+        """
+        recorded: dict[str, JobStatus] = {}
+        failure: SchedulerUnreachable | None = None
+        for chunk in _chunks(ids):
+            # Elements that never began are one row, and not found by their own ids.
+            whole = ",".join(dict.fromkeys(map(array_of, chunk)))
+            try:
+                text = yield from self._accounting(f"--jobs={whole}", *_HISTORY)
+            except SchedulerUnreachable as error:
+                failure = error
+            else:
+                recorded |= slurm_parse.parse_history(text)
+        known = _asked(recorded, ids)
+        unsure = {job_id for chunk in _chunks(ids) for job_id in chunk} - _ended(known)
+        known |= yield from self._queue(sorted(unsure))
+        missing = unsure - _with_arrays(known)
+        if failure and missing:
+            raise failure
+        return known | _never_began(missing, recorded)
+
+    def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
+        """Return the ids of a user's jobs of that name, from squeue, else from sacct's last week.
+
+        Both compare names without regard to case, so the name is compared again.
+        """
+        wanted = slurm_script.job_name(name)
+        mine = (f"--user={user}", f"--name={wanted}")
+        result = yield self._ask("squeue", *_ALL, *mine, "-o", "%F|%j")
+        text = _text(result)
+        if f"|{wanted}\n" not in text:
+            since = (f"--starttime={FOUND_SINCE}", "--allocations", "--format=JobID,JobName")
+            text = yield from self._accounting(*mine, *since)
+        rows = (line.partition("|") for line in text.splitlines())
+        return tuple(dict.fromkeys(array_of(row[0]) for row in rows if row[2] == wanted))
+
+    def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
+        """Cancel jobs or elements of arrays, and return what went wrong, by id."""
+        problems: dict[str, str] = {}
+        for chunk in _chunks(ids):
+            result = yield self._ask("scancel", *chunk)
+            if slurm_words.no_answer(result):
+                raise slurm_words.unreachable(result)
+            problems |= slurm_words.cancel_problems(result, chunk)
+        return problems
+
+    def estimate(self, script: Path, request: JobRequest) -> Conversation[datetime | None]:
+        """Return when a job would start as the queue is now; None for one that is refused."""
+        del request
+        result = yield self._ask("sbatch", "--test-only", str(script))
+        if slurm_words.no_answer(result):
+            raise slurm_words.unreachable(result)
+        match = re.search(r"Job \d+ to start at (\d+) ", result.stderr)
+        return slurm_parse.moment(match[1]) if match else None
+
+    def ends(self, job_id: str) -> Conversation[datetime | None]:
+        """Return when the walltime of a running job is over, for Slurms that do not tell the job.
+
+        scontrol is asked, since some sites have no squeue on their nodes.
+        """
+        result = yield self._ask("scontrol", "show", "job", job_id)
+        if slurm_words.no_such_job(result):
+            return None
+        match = re.search(r"^ +StartTime=\S+ EndTime=(\d+)", _text(result), re.M)
+        return slurm_parse.moment(match[1]) if match else None
+
+    # -- the cluster ------------------------------------------------------------------------
+
+    def nodes(self) -> Conversation[tuple[Node, ...]]:
+        """Return every node with its state and what of it is in use."""
+        result = yield self._ask("scontrol", "--all", "--details", "--oneliner", "show", "node")
+        return slurm_site.parse_nodes(_text(result))
+
+    def queues(self) -> Conversation[tuple[Queue, ...]]:
+        """Return every partition with its limits; `max_cores` and `max_memory` are per node."""
+        result = yield self._ask("scontrol", "--all", "--oneliner", "show", "partition")
+        return slurm_site.parse_queues(_text(result))
+
+    def accounts(self, user: str) -> Conversation[tuple[Account, ...]]:
+        """Return the accounts a user may charge on this cluster, none without slurmdbd."""
+        columns = f"format={','.join(slurm_site.ACCOUNT_COLUMNS)}"
+        asked = ("--noheader", "--parsable2", "show", "user", user, "withassoc", columns)
+        try:
+            result = yield self._ask("sacctmgr", *asked, with_cluster=False)
+        except CommandMissing:
+            return ()
+        if slurm_words.storage_off(result):
+            return ()
+        text = _text(result)
+        cluster = self.options.cluster
+        if not cluster and len({row["Cluster"] for row in slurm_site.account_rows(text)}) > 1:
+            answer = yield self._ask("scontrol", "show", "config")
+            cluster = slurm_site.cluster_name(_text(answer))
+        return slurm_site.parse_accounts(text, cluster)
+
+    def version(self) -> Conversation[tuple[int, ...]]:
+        """Return the version of sbatch. Raise SchedulerError if it is not Slurm's."""
+        result = yield self._ask("sbatch", "--version", with_cluster=False)
+        match = re.search(r"^slurm\S* (\d+(?:\.\d+)+)", _text(result), re.M)
+        if not match:
+            hint = "set `bin` of this scheduler in the site YAML to the folder of Slurm's commands"
+            raise SchedulerError(f"sbatch: no version in {slurm_words.said(result)!r}", hint=hint)
+        return tuple(int(number) for number in match[1].split("."))
+
+    # -- inside a job -----------------------------------------------------------------------
+
+    def allocation(self, environ: Mapping[str, str]) -> AllocationFacts | None:
+        """Return the job this process runs in, from its environment, or None outside any job."""
+        return slurm_inside.allocation(environ)
+
+    def step(
+        self, command: Sequence[str], facts: AllocationFacts, *, cores: int, memory: int | None
+    ) -> tuple[str, ...]:
+        """Return the srun call that runs a command once on every node of the allocation."""
+        program = self._argv("srun", with_cluster=False)[0]
+        return slurm_inside.step(program, command, facts, cores=cores, memory=memory)
+
+    # -- how --------------------------------------------------------------------------------
+
+    def _queue(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        """Ask squeue about jobs in any state.
+
+        Without ``-t all`` it hides some states, such as STAGE_OUT. An id it does not know is an
+        error only if it was the only one.
+        """
+        known: dict[str, JobStatus] = {}
+        for chunk in _chunks(ids):
+            columns = ("-O", slurm_parse.QUEUE_FORMAT)
+            result = yield self._ask("squeue", *_ALL, "-r", "-j", ",".join(chunk), *columns)
+            if not slurm_words.no_such_job(result):
+                known |= _asked(slurm_parse.parse_queue(_text(result)), chunk)
+        return known
+
+    def _accounting(self, *asked: str) -> Conversation[str]:
+        """Return sacct's answer, nothing where accounting is off or sacct is not there."""
+        try:
+            result = yield self._ask("sacct", "--noheader", "--parsable2", *asked)
+        except CommandMissing:
+            return ""
+        return "" if slurm_words.storage_off(result) else _text(result)
+
+    def _ask(self, program: str, *arguments: str, with_cluster: bool = True) -> Command:
+        return Command(
+            self._argv(program, *arguments, with_cluster=with_cluster),
+            timeout=self.options.timeout,
+            environment={**self.options.environment, **ASKING},
+        )
+
+    def _argv(self, program: str, *arguments: str, with_cluster: bool = True) -> tuple[str, ...]:
+        path = str(self.options.bin / program) if self.options.bin else program
+        cluster = self.options.cluster if with_cluster else None
+        return (path, *((f"--clusters={cluster}",) if cluster else ()), *arguments)
+
+
+_ALL = ("-h", "-a", "-t", "all")
+_HISTORY = ("--noconvert", f"--format={','.join(slurm_parse.HISTORY_COLUMNS)}")
+
+
+def _text(result: Result) -> str:
+    """Return what a question was answered. Raise SchedulerUnreachable if it failed or was cut."""
+    slurm_words.check(result)
+    if not slurm_parse.is_whole(result.stdout):
+        raise slurm_words.cut_off(result)
+    return result.stdout
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Give the ids in groups, without those that cannot be ours: they must not become options."""
+    ours = [job_id for job_id in dict.fromkeys(ids) if slurm_parse.is_id(job_id)]
+    for start in range(0, len(ours), IDS_PER_CALL):
+        yield ours[start : start + IDS_PER_CALL]
+
+
+def _asked(known: Mapping[str, JobStatus], ids: Iterable[str]) -> dict[str, JobStatus]:
+    """Return the jobs that were asked for, themselves or as elements of their array."""
+    asked = set(ids)
+    return {
+        job_id: job for job_id, job in known.items() if job_id in asked or array_of(job_id) in asked
+    }
+
+
+def _with_arrays(known: Iterable[str]) -> set[str]:
+    """Return the ids of jobs, and of the arrays they are elements of."""
+    return {name for job_id in known for name in (job_id, array_of(job_id))}
+
+
+def _ended(known: Mapping[str, JobStatus]) -> set[str]:
+    """Return the jobs, and the arrays, of which nothing is left to run."""
+    alive = [job_id for job_id, job in known.items() if not job.state.ended]
+    return _with_arrays(known) - _with_arrays(alive)
+
+
+def _never_began(missing: set[str], recorded: Iterable[str]) -> dict[str, JobStatus]:
+    """Return the elements of known arrays of which Slurm keeps no record.
+
+    Each element is in a row of sacct's, except one that was cancelled by itself before it began.
+    """
+    arrays = {array_of(job_id) for job_id in recorded if "_" in job_id}
+    return {
+        job_id: JobStatus(id=job_id, state=JobState.CANCELLED, reason="cancelled before it began")
+        for job_id in missing
+        if "_" in job_id and array_of(job_id) in arrays
+    }
