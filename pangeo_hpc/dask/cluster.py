@@ -1,0 +1,220 @@
+"""What all our Dask clusters have in common, wherever their workers run."""
+
+import asyncio
+import atexit
+import math
+import shutil
+import time
+import weakref
+from collections.abc import Awaitable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from distributed.core import Status
+from distributed.deploy.spec import SpecCluster
+from distributed.exceptions import WorkerStartTimeoutError
+from distributed.utils import silence_logging_cmgr
+
+from pangeo_hpc.dask.security import Keys
+from pangeo_hpc.errors import UsageError, WorkerJobFailed
+from pangeo_hpc.schedulers.base import JobStatus
+
+_open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
+
+
+class WorkerCluster(SpecCluster):
+    """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
+
+    Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
+    there; here `scale` returns when every unit was started, or raises why one was not.
+    """
+
+    folder: Path
+    keys: Keys
+    workers_per_unit: int = 1
+    # seconds between looks at the units while somebody waits for workers
+    look: float = 0.5
+
+    async def _start(self) -> None:
+        await super()._start()
+        _open.add(self)
+
+    @property
+    def adapt(self) -> Any:
+        """Adaptive scaling is not there."""
+        message = f"{type(self).__name__} has no adaptive scaling; use scale(number of workers)"
+        raise AttributeError(message)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name != "adapt"]
+
+    def _widget(self) -> None:
+        """Show plain HTML in notebooks: Dask's widget offers adaptive scaling."""
+
+    @property
+    def jobs(self) -> list[JobStatus]:
+        """Return the batch jobs of the workers; there are none where workers are programs."""
+        return []
+
+    def scale(self, n: int = 0) -> None:  # type: ignore[override]
+        """Make it `n` workers, in whole units. Raise what keeps a unit from being started."""
+        if self.called_from_running_loop:  # Dask itself, which corrects the state afterwards
+            self._respecify(n)
+            return
+        self.sync(self._forget_ended)
+        self.check_scale(n)
+        self._respecify(n)
+        self.sync(self._correct_state)
+
+    def check_scale(self, n: int) -> None:
+        """Raise UsageError for a number of workers that cannot be."""
+        if n < 0:
+            raise UsageError(f"{n} is not a number of workers", hint="give 0 or more")
+
+    def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> Any:
+        """Wait until so many workers are there.
+
+        Raise WorkerJobFailed as soon as too many units have ended to get there, and Dask's
+        TimeoutError after `timeout` seconds.
+        """
+        if self.called_from_running_loop:
+            return super().wait_for_workers(n_workers, timeout)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            left = max(deadline - time.monotonic(), 0.001)
+            try:
+                return super().wait_for_workers(n_workers, min(left, self.look))
+            except WorkerStartTimeoutError as error:
+                problem = self.sync(self._problem, n_workers)
+                if problem is not None:
+                    raise problem from None
+                if timeout is not None and time.monotonic() >= deadline:
+                    have = error.available_workers
+                    raise WorkerStartTimeoutError(have, n_workers, timeout) from None
+
+    async def _problem(self, wanted: int) -> WorkerJobFailed | None:
+        """Return why so many workers will never be there, or None while they may come."""
+        problems = await self._ended_units()
+        alive = len(self.workers) - len(problems)
+        enough = alive * self.workers_per_unit >= wanted
+        return None if enough or not problems else next(iter(problems.values()))
+
+    async def _ended_units(self) -> dict[str, WorkerJobFailed]:
+        """Return the units that ended by themselves, by name, and what to say of each."""
+        return {}
+
+    async def _forget_ended(self) -> None:
+        """Drop units that have ended, so that new ones take their place."""
+        for name in await self._ended_units():
+            self.worker_spec.pop(name, None)
+        await self._correct_state()
+
+    def _respecify(self, n: int) -> None:
+        wanted = math.ceil(n / self.workers_per_unit)
+        surplus = len(self.worker_spec) - wanted
+        if surplus > 0:
+            arrived = self.observed
+            newest = list(reversed(self.worker_spec))
+            # those that still wait in the queue go first
+            newest.sort(key=lambda name: not arrived.isdisjoint(self._names(name)))
+            for name in newest[:surplus]:
+                del self.worker_spec[name]
+        elif self.status not in (Status.closing, Status.closed):
+            while len(self.worker_spec) < wanted:
+                self.worker_spec.update(self.new_worker_spec())
+
+    def _names(self, unit: str) -> set[str]:
+        """Return the names of the workers of a unit."""
+        if self.workers_per_unit == 1:
+            return {unit}
+        return {f"{unit}-{number}" for number in range(self.workers_per_unit)}
+
+    def _new_worker_name(self, worker_number: int) -> str:
+        return f"{self._name}-{worker_number}"
+
+    async def _correct_state_internal(self) -> None:
+        async with self._lock:
+            self._correct_state_waiting = None
+            surplus = set(self.workers) - set(self.worker_spec)
+            if surplus:
+                await self._end_units(surplus)
+            missing = [name for name in self.worker_spec if name not in self.workers]
+            if missing:
+                await self._start_units(missing)
+
+    async def _start_units(self, names: Iterable[str]) -> None:
+        """Start units, and raise the first error once every start has had its answer."""
+        units = {}
+        for name in names:
+            spec = self.worker_spec[name]
+            unit = spec["cls"](self.scheduler_address, name=name, **spec["options"])
+            self._created.add(unit)
+            units[name] = unit
+        answers = await asyncio.gather(*(_begin(u) for u in units.values()), return_exceptions=True)
+        errors = []
+        for (name, unit), answer in zip(units.items(), answers, strict=True):
+            if isinstance(answer, BaseException):
+                unit.status = Status.failed
+                self.worker_spec.pop(name, None)
+                errors.append(answer)
+            else:
+                self.workers[name] = unit
+        if errors:
+            raise errors[0]
+
+    async def _end_units(self, names: Iterable[str]) -> None:
+        """End units; while the cluster lives on, their workers first hand on what they hold."""
+        units = {name: self.workers[name] for name in names}
+        if self.status == Status.running and self.scheduler_comm is not None:
+            workers = set[str]().union(*(self._names(name) for name in units)) & self.observed
+            if workers:
+                # not closed from here: a worker that closes and is ended too waits for ever
+                await self.scheduler_comm.retire_workers(names=sorted(workers))
+        await self._stop(list(units.values()))
+        for name in units:
+            self.workers.pop(name, None)
+
+    async def _stop(self, units: Sequence[Any]) -> None:
+        """End units at once."""
+        await asyncio.gather(*(unit.close() for unit in units))
+
+    async def _close(self) -> None:
+        if self.status in (Status.closing, Status.closed):
+            await super()._close()
+            return
+        # what it says about workers that leave and data that are lost is what closing means
+        with silence_logging_cmgr("critical"):
+            try:
+                await self._before_close()
+            finally:
+                try:
+                    await super()._close()
+                finally:
+                    self.keys.remove()
+                    _open.discard(self)
+        await self._after_close()
+
+    async def _before_close(self) -> None:
+        """End what must be ended even if the rest of closing fails."""
+
+    async def _after_close(self) -> None:
+        """Make sure that nothing is left."""
+
+
+async def _begin(unit: Awaitable[Any]) -> Any:
+    return await unit
+
+
+@atexit.register
+def _close_all() -> None:
+    for cluster in list(_open):
+        if cluster.status == Status.running:
+            cluster.close()
+
+
+def remove_old(home: Path, days: float, now: float | None = None) -> None:
+    """Remove the folders of clusters that ended, or died, so long ago."""
+    oldest = (time.time() if now is None else now) - days * 86400
+    for folder in home.iterdir() if home.is_dir() else ():
+        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)

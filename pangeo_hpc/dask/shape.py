@@ -1,0 +1,67 @@
+"""How one job, or one machine, is cut into Dask worker processes and threads."""
+
+import math
+from dataclasses import dataclass
+
+from pangeo_hpc.units import MIB, gib
+
+# Below this a process spends its memory on itself: fewer processes with more threads then.
+_SMALLEST = gib(4)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Worker processes, threads in each, and the memory of each in bytes (None: no limit)."""
+
+    processes: int
+    threads: int
+    memory: int | None
+
+    def __str__(self) -> str:
+        many = "processes" if self.processes > 1 else "process"
+        thread = "threads" if self.threads > 1 else "thread"
+        return f"{self.processes} {many} of {self.threads} {thread}"
+
+
+def shape_of(
+    cores: int,
+    memory: int | None,
+    *,
+    threads_per_core: int = 1,
+    told: tuple[int, int] | None = None,
+    processes: int | None = None,
+    scheduler_too: bool = False,
+) -> Shape:
+    """Return the shape of the workers on so many cores and bytes of memory.
+
+    `cores` is what the batch system counts; Dask gets one thread for each real core. `told` are
+    the processes and threads that a site says, taken where they fit into the cores; `processes`
+    is a number that somebody wants whatever the cores are. `scheduler_too` leaves memory for a
+    scheduler and a client beside the workers.
+    """
+    real = max(1, cores // threads_per_core)
+    if processes:
+        chosen = processes, max(1, real // processes)
+    elif told and told[0] * told[1] <= cores:
+        chosen = told
+    else:
+        chosen = _cut(real, memory)
+    share = None
+    if memory is not None:
+        share = (memory - _set_aside(memory, scheduler_too=scheduler_too)) // chosen[0]
+    return Shape(*chosen, share)
+
+
+def _cut(cores: int, memory: int | None) -> tuple[int, int]:
+    """Return about as many processes as threads, with as few idle cores as can be."""
+    most = cores if memory is None else max(1, min(cores, memory // _SMALLEST))
+    root = math.ceil(math.sqrt(cores))
+    candidates = range(min(root, most), min(2 * root + 1, most) + 1)
+    processes = min(candidates, key=lambda number: (cores % number, number))
+    return processes, cores // processes
+
+
+def _set_aside(memory: int, *, scheduler_too: bool) -> int:
+    """Return the bytes that are not the workers': the programs that watch them need some."""
+    share, least = (0.10, 512 * MIB) if scheduler_too else (0.05, 192 * MIB)
+    return min(max(int(memory * share), least), memory // 4)
