@@ -1,0 +1,23 @@
+"""Runs: work that is computed unit by unit and goes on where it stopped.
+
+`start` opens a run inside a script; Xarray, Zarr and Dask are imported when they are used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pangeo_hpc.workflow.session import Run, start
+
+__all__ = ["Run", "start"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("pangeo_hpc.workflow.session"), name)
+    message = f"module 'pangeo_hpc.workflow' has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,67 @@
+"""What an attempt of a run knows while it works, and what it leaves as a summary."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pangeo_hpc import files
+from pangeo_hpc.workflow.deadline import Deadline
+from pangeo_hpc.workflow.ending import Signals
+from pangeo_hpc.workflow.lease import Lease
+from pangeo_hpc.workflow.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What writing needs to know of the attempt it belongs to.
+
+    `forced` marks a start over: an output is started over once per mark.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    lease: Lease
+    deadline: Deadline
+    signals: Signals
+    progress: Progress
+    code: str | None
+    inputs: Mapping[str, str]
+    forced: str | None
+
+
+@dataclass
+class Written:
+    """What became of one output in this attempt.
+
+    `seconds` is how long it took, `first_unit` when its first unit was there (`time.monotonic`).
+    """
+
+    path: Path
+    units: int
+    written: int = 0
+    skipped: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    first_unit: float | None = None
+
+
+def summarize(folder: Path, outputs: Sequence[Written], began: float) -> None:
+    """Write down what an attempt made; `began` is when it started (`time.monotonic`)."""
+    told = [
+        {
+            "path": str(each.path),
+            "units": each.units,
+            "written": each.written,
+            "skipped": each.skipped,
+            "bytes": each.bytes,
+            "seconds": round(each.seconds, 3),
+            "seconds_to_first_unit": (
+                None if each.first_unit is None else round(each.first_unit - began, 3)
+            ),
+        }
+        for each in outputs
+    ]
+    seconds = round(time.monotonic() - began, 3)
+    files.write_json(folder / "outputs.json", {"format": 1, "seconds": seconds, "outputs": told})

@@ -1,0 +1,130 @@
+"""What is finished of an output: one small durable file per unit, below the run's folder.
+
+``ledger/<output>/template.json`` says what the output is made from; ``ledger/<output>/<token>/``
+holds the units. The token is also in the store itself, so that a store which was removed or
+replaced is never taken for the one the ledger tells of.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pangeo_hpc import files
+from pangeo_hpc.workflow.lease import Lease
+
+
+class Ledger:
+    """The ledger of one output of one run."""
+
+    def __init__(self, run: Path, output: Path, lease: Lease) -> None:
+        self.directory = run / "ledger" / output_key(output)
+        self._lease = lease
+        self.template: dict[str, Any] = self._read_template()
+
+    @property
+    def token(self) -> str | None:
+        """Return the mark of the store this ledger tells of, None for a new output."""
+        return self.template.get("token")
+
+    def begin(
+        self,
+        token: str,
+        output: Path,
+        identity: Mapping[str, Any],
+        *,
+        forced: str | None,
+        replaces: str | None,
+    ) -> None:
+        """Note that an output is about to be made, and forget the units of an earlier one.
+
+        `replaces` is the mark of what is in its place, None if nothing is.
+        """
+        files.make_directory(self.directory)
+        for old in self.directory.iterdir():
+            if old.is_dir():
+                shutil.rmtree(old)
+        files.make_directory(self.directory / token)
+        self.template = {
+            "format": 1,
+            "output": str(output),
+            "token": token,
+            "identity": plain(identity),
+            "forced": forced,
+            "replaces": replaces,
+        }
+        files.write_json(self.directory / "template.json", self.template)
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of all finished units by their keys."""
+        if self.token is None:
+            return {}
+        entries = {}
+        for path in sorted((self.directory / self.token).glob("*.json")):
+            entries[path.stem] = dict(files.read_json(path))
+        return entries
+
+    def commit(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Note that a unit is finished and on the disk. Raise RunBusy if the run is not ours."""
+        self._lease.check()
+        holder = self._lease.holder
+        entry = {"format": 1, "unit": key, "holder": holder.number, "job": holder.job_id, **facts}
+        files.write_json(self.directory / str(self.token) / f"{key}.json", entry)
+
+    def forget(self, key: str) -> None:
+        """Take back an entry whose files are gone."""
+        (self.directory / str(self.token) / f"{key}.json").unlink(missing_ok=True)
+
+    def _read_template(self) -> dict[str, Any]:
+        try:
+            kept: dict[str, Any] = files.read_json(self.directory / "template.json")
+        except FileNotFoundError:
+            return {}
+        return kept
+
+
+def output_key(output: Path) -> str:
+    """Return a name for an output's ledger: readable, and of this path alone."""
+    readable = re.sub(r"[^A-Za-z0-9._-]", "-", output.name)[:60].lstrip(".")
+    return f"{readable}-{hashlib.sha256(str(output).encode()).hexdigest()[:8]}"
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON would give it back."""
+    # the addresses in the default repr of objects differ from process to process
+    text = json.dumps(value, default=lambda item: re.sub(r" at 0x[0-9a-f]+", "", repr(item)))
+    return json.loads(text)
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words what differs between two identities."""
+    old, new = _flat(was), _flat(now)
+    told = []
+    for key in dict.fromkeys((*old, *new)):
+        # as text, since NaN is a fill value and not equal to itself
+        if key in old and key in new and json.dumps(old[key]) == json.dumps(new[key]):
+            continue
+        if key == "code":
+            told.append("the script has changed")
+        elif key.startswith("inputs."):
+            told.append(f"input {key.removeprefix('inputs.')} has changed")
+        elif key not in old:
+            told.append(f"{key} is new: {new[key]!r}")
+        elif key not in new:
+            told.append(f"{key} is gone: {old[key]!r}")
+        else:
+            told.append(f"{key} was {old[key]!r} and is {new[key]!r}")
+    return told
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= _flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves

@@ -1,0 +1,112 @@
+"""Where an output comes from: what is compared before going on, and what its attributes tell."""
+
+import getpass
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pangeo_hpc.workflow.holder import Holder, moment
+from pangeo_hpc.workflow.layout import Layout
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PREFIX = "pangeo_hpc_"
+_TOLD = ("pangeo-hpc", "xarray", "zarr", "dask", "numpy")
+_PIECE = 1 << 16
+
+
+def digest_of_code(script: Path | None) -> str | None:
+    """Return a digest of a script's bytes, None in a notebook or an interactive session."""
+    return hashlib.sha256(script.read_bytes()).hexdigest() if script else None
+
+
+def identify(path: Path) -> str:
+    """Return what tells whether an input was replaced, without reading all of it.
+
+    For a Zarr store its root metadata, for a file its size, beginning and end; modification times
+    say nothing where people touch files to save them from a purge.
+    """
+    if path.is_dir():
+        for name in ("zarr.json", ".zmetadata", ".zgroup", ".zarray"):
+            if (path / name).is_file():
+                return hashlib.sha256((path / name).read_bytes()).hexdigest()
+        return "directory"
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_PIECE))
+        file.seek(max(0, size - _PIECE))
+        digest.update(file.read(_PIECE))
+    return f"{size} bytes, {digest.hexdigest()}"
+
+
+def identity(
+    ds: "xr.Dataset",
+    layout: Layout,
+    encoding: Mapping[str, Mapping[str, Any]],
+    *,
+    code: str | None,
+    inputs: Mapping[str, str],
+    key: str | None,
+) -> dict[str, Any]:
+    """Return what must be equal for two attempts to write into one store.
+
+    A `key`, with which a person names what is computed, takes the place of the code.
+    """
+    variables = {}
+    for name, variable in ds.variables.items():
+        grid = layout.grids.get(str(name))
+        variables[str(name)] = {
+            "dims": variable.dims,
+            "shape": variable.shape,
+            "dtype": str(variable.dtype),
+            "encoding": {**variable.encoding, **encoding.get(str(name), {})},
+            **(grid.encoding if grid else {}),
+        }
+    return {
+        "code": code if key is None else None,
+        "key": key,
+        "inputs": dict(inputs),
+        "along": layout.along,
+        "unit": layout.unit,
+        "variables": variables,
+    }
+
+
+def describe(record: Mapping[str, Any], code: str | None, holder: Holder) -> dict[str, str]:
+    """Return what an output's attributes tell of the run that writes it."""
+    arguments: Sequence[str] = record.get("arguments") or ()
+    facts = {
+        "run": record.get("name"),
+        "site": record.get("site"),
+        "user": getpass.getuser(),
+        "script": record.get("script"),
+        "script_sha256": code,
+        "arguments": " ".join(arguments) or None,
+        "environment": _environment(),
+        "versions": ", ".join(f"{name} {version}" for name, version in _versions().items()),
+        "jobs": holder.job_id,
+        "begun": moment(),
+    }
+    return {f"{PREFIX}{key}": str(value) for key, value in facts.items() if value is not None}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _TOLD:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _environment() -> str:
+    """Return the running environment's prefix and a digest of all that is installed in it."""
+    installed = {f"{each.name}=={each.version}" for each in metadata.distributions()}
+    digest = hashlib.sha256("\n".join(sorted(installed)).encode()).hexdigest()
+    return f"{sys.prefix} sha256:{digest}"

@@ -1,0 +1,249 @@
+"""The run a script works in: `with workflow.start("climatology") as run`."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pangeo_hpc import allocation, files, scratch
+from pangeo_hpc.errors import PangeoHpcError, RunBusy, UsageError
+from pangeo_hpc.site import Site, current_person, load_site
+from pangeo_hpc.workflow import lease, origin, runs
+from pangeo_hpc.workflow.attempt import Attempt, Written, summarize
+from pangeo_hpc.workflow.deadline import Deadline
+from pangeo_hpc.workflow.ending import Signals, Words
+from pangeo_hpc.workflow.holder import Holder, myself
+from pangeo_hpc.workflow.progress import Progress
+from pangeo_hpc.workflow.watching import Watch
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FORCE = "PANGEO_HPC_FORCE"
+
+
+def start(
+    name: str | None = None,
+    *,
+    site: Site | str | Path | None = None,
+    cluster: bool = True,
+    node_type: str | None = None,
+    workers: int | None = None,
+    where: str | None = None,
+) -> "Run":
+    """Return a run to enter with `with`.
+
+    A job that pangeo-hpc submitted or started belongs to a run already; elsewhere the run is known
+    by `name`, or by the script's name. `cluster=False` computes with threads in this process;
+    otherwise `node_type`, `workers` and `where` go to `start_cluster`, which picks them from
+    where it is. From here on an uncaught error of ours ends the script with its exit code.
+    """
+    words = Words()
+    words.install()
+    asked = {"node_type": node_type, "workers": workers, "where": where} if cluster else None
+    return Run(name, site, asked, words)
+
+
+class Run:
+    """One attempt of a run: its inputs, its outputs, and Dask to compute with.
+
+    `client` and `cluster` are None with ``cluster=False``.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        site: Site | str | Path | None,
+        dask: Mapping[str, Any] | None,
+        words: Words,
+    ) -> None:
+        self._asked_name, self._asked_site, self._asked_dask = name, site, dask
+        self._loaded: Site | None = None
+        self._words = words
+        self._script, self._arguments = _main_program()
+        self._inputs: dict[str, str] = {}
+        self._outputs: list[Written] = []
+        self._stack = ExitStack()
+        self._attempt: Attempt | None = None
+        self._began = time.monotonic()
+        self.client: Any = None
+        self.cluster: Any = None
+
+    @property
+    def name(self) -> str:
+        """Return the run's name."""
+        return self._entered.folder.name
+
+    @property
+    def folder(self) -> Path:
+        """Return the run's own folder, where its ledger and its attempts are kept."""
+        return self._entered.folder
+
+    def __enter__(self) -> "Run":
+        folder = self._open()
+        inside = allocation.current()
+        number = os.environ.get(runs.ATTEMPT)
+        me = myself(inside, int(number) if number else None)
+        deadline = Deadline(inside.ends if inside else None)
+        with ExitStack() as stack:
+            # from here on a SIGTERM unwinds: it sends the workers home and gives the run back
+            signals = stack.enter_context(Signals(folder.name, deadline))
+            held = lease.take(folder.path, me, Watch(folder, self._site))
+            stack.callback(held.release)
+            held.start_heartbeat()
+            self._attempt = Attempt(
+                folder=folder.path,
+                record=folder.record,
+                lease=held,
+                deadline=deadline,
+                signals=signals,
+                progress=Progress(folder.path, sys.stderr),
+                code=origin.digest_of_code(self._script),
+                inputs=self._inputs,
+                forced=_forced(held.holder),
+            )
+            if self._asked_dask is not None:
+                self._start_dask(stack, self._asked_dask)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        attempt = self._entered
+        try:
+            # a stale attempt writes nothing more
+            if not isinstance(error, RunBusy):
+                summarize(attempt.folder, self._outputs, self._began)
+        except PangeoHpcError as problem:
+            attempt.progress.say(f"the summary was not written: {problem}")
+        finally:
+            self._stack.close()
+        if error is None:
+            self._words.remove()
+
+    def input(self, name: str | Path) -> Path | str:
+        """Return where an input is: below scratch, at an absolute path, or at a URL.
+
+        Whether the input was replaced is noticed by the next attempt. Raise UsageError if it is not
+        there.
+        """
+        if "://" in str(name):
+            self._inputs[str(name)] = "a URL"
+            return str(name)
+        path = self.output(name)
+        if not path.exists():
+            hint = "relative names are looked for on scratch: pangeo-hpc scratch path"
+            raise UsageError(f"input {name} is not there: {path}", hint=hint)
+        with files.refusals(path):
+            self._inputs[str(path)] = origin.identify(path)
+        return path
+
+    def output(self, name: str | Path) -> Path:
+        """Return where an output of this name goes: below scratch, or its absolute path."""
+        if "://" in str(name):
+            raise UsageError(f"{name} is a URL", hint="outputs are written below scratch")
+        return scratch.path(name, site=None if self._asked_site is None else self._site())
+
+    def write_zarr(
+        self,
+        ds: "xr.Dataset | xr.DataArray",
+        path: str | Path,
+        *,
+        along: str | None = None,
+        unit: int | None = None,
+        encoding: Mapping[str, Mapping[str, Any]] | None = None,
+        key: str | None = None,
+    ) -> Path:
+        """Compute a dataset and write it as Zarr, unit by unit; return where it is.
+
+        A unit is `unit` steps of the dimension `along`; both follow the largest variable's Dask
+        chunks if not given. What an earlier attempt finished is not computed again, provided that
+        the script, the inputs and the layout are the same; with `key`, the text that names what is
+        computed, the script may change. Chunks and shards in `encoding` are kept to.
+
+        Raise UsageError if the store at `path` is not this run's or was begun from something else,
+        RequestRefused for a layout that does not fit, StoppedInTime before the walltime ends, and
+        RunBusy if another attempt took the run over.
+        """
+        from pangeo_hpc.workflow.writing import write
+
+        attempt = self._entered
+        written = write(
+            attempt,
+            _dataset(ds),
+            self.output(path).absolute(),
+            along=along,
+            unit=unit,
+            encoding=encoding,
+            key=key,
+        )
+        self._outputs.append(written)
+        return written.path
+
+    @property
+    def _entered(self) -> Attempt:
+        if self._attempt is None:
+            hint = 'write: with workflow.start("name") as run'
+            raise UsageError("the run was not entered", hint=hint)
+        return self._attempt
+
+    def _open(self) -> runs.RunFolder:
+        """Return the folder of the run this process belongs to, or of the one it names."""
+        given = runs.current()
+        if given is not None:
+            return given
+        name = self._asked_name or (self._script.stem if self._script else None)
+        if name is None:
+            raise UsageError("the run has no name", hint='write: workflow.start("name")')
+        return runs.open_run(
+            self._site(),
+            current_person(),
+            name,
+            script=self._script,
+            arguments=self._arguments,
+            force=FORCE in os.environ,
+        )
+
+    def _site(self) -> Site:
+        """Return the site, which is read when it is needed first."""
+        if self._loaded is None:
+            asked = self._asked_site
+            self._loaded = asked if isinstance(asked, Site) else load_site(asked)
+        return self._loaded
+
+    def _start_dask(self, stack: ExitStack, asked: Mapping[str, Any]) -> None:
+        from pangeo_hpc.dask import start_cluster
+
+        self.cluster = stack.enter_context(start_cluster(site=self._site(), **asked))
+        self.client = stack.enter_context(self.cluster.get_client())
+
+
+def _dataset(data: "xr.Dataset | xr.DataArray") -> "xr.Dataset":
+    import xarray as xr
+
+    if isinstance(data, xr.Dataset):
+        return data
+    if data.name is None:
+        raise UsageError("the array has no name", hint="give it one: array.rename('tas')")
+    return data.to_dataset()
+
+
+def _main_program() -> tuple[Path | None, list[str]]:
+    """Return the script that is running and its arguments; no script in a notebook."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    return (Path(path).absolute(), sys.argv[1:]) if path else (None, [])
+
+
+def _forced(holder: Holder) -> str | None:
+    """Return the mark of this start over, equal when the scheduler requeues the attempt."""
+    if FORCE not in os.environ:
+        return None
+    return f"attempt {holder.attempt}" if holder.attempt else f"holder {holder.number}"
