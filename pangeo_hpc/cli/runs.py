@@ -1,8 +1,9 @@
 """`runs`: what was submitted, how far it is, and how it ended."""
 
+import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from pangeo_hpc.cli.context import Here, here
 from pangeo_hpc.cli.output import json_option
-from pangeo_hpc.errors import Exit, UnknownName
+from pangeo_hpc.errors import Exit, SchedulerError, UnknownName
 
 if TYPE_CHECKING:
     from pangeo_hpc.jobs import Job
@@ -194,21 +195,16 @@ def wait(context: click.Context, run: str) -> int:
     """Wait until a run's last attempt has ended: exit 0, 1, or 75 for run it again."""
     our = here(context)
     folder = _find(our, run)
-    status = watch(our, folder)
-    if our.face.json:
-        our.face.data({"run": folder.name, **_attempt(_last(folder), status)})
-    else:
-        our.face.out(describe_end(folder, status))
-    return end_code(status)
+    return tell_end(our, folder, watch(our, folder))
 
 
 @runs.command()
 @click.argument("run")
+@click.option("--free", is_flag=True, help="Let go a run whose holder is dead but not known to be.")
 @click.pass_context
-def cancel(context: click.Context, run: str) -> int:
+def cancel(context: click.Context, run: str, free: bool) -> int:
     """Cancel a run's job, wherever it waits or runs."""
     from pangeo_hpc import jobs as room
-    from pangeo_hpc.errors import SchedulerError
 
     our = here(context)
     folder = _find(our, run)
@@ -217,14 +213,23 @@ def cancel(context: click.Context, run: str) -> int:
     job = _last(folder)
     if status.state.ended:
         our.face.say(f"run {folder.name} has ended already: {status.state}")
-        return Exit.DONE
-    if job.id is None:
-        hint = "end its process on the machine where it runs" if job.state == "here" else None
-        raise SchedulerError(f"run {folder.name} has no job to cancel", hint=hint)
-    scheduler = room.scheduler_named(our.site, str(job.request["scheduler"]), our.person)
-    for words in room.cancel(scheduler, [job.id]).values():
-        raise SchedulerError(f"job {job.id} was not cancelled: {words}")
-    our.face.out(f"run {folder.name}: job {job.id} is cancelled")
+    elif job.id is None:
+        if not free:
+            hint = "end its process where it runs; --free lets the run go if that one is dead"
+            raise SchedulerError(f"run {folder.name} has no job to cancel", hint=hint)
+    else:
+        scheduler = room.scheduler_named(our.site, str(job.request["scheduler"]), our.person)
+        for words in room.cancel(scheduler, [job.id]).values():
+            raise SchedulerError(f"job {job.id} was not cancelled: {words}")
+        our.face.out(f"run {folder.name}: job {job.id} is cancelled")
+    if free:
+        from pangeo_hpc.workflow import lease
+        from pangeo_hpc.workflow.holder import myself
+
+        if lease.free(folder.path, myself(None, None)):
+            our.face.out(f"run {folder.name} is free: the next attempt takes it at once")
+        else:
+            our.face.say(f"nobody holds run {folder.name}")
     return Exit.DONE
 
 
@@ -273,20 +278,51 @@ def _line(folder: "RunFolder", status: "JobStatus") -> str:
     return " ".join(parts)
 
 
-def describe_end(folder: "RunFolder", status: "JobStatus") -> str:
-    """Say in one line how a run's attempt ended, and the next step."""
+def tell_end(our: Here, folder: "RunFolder", status: "JobStatus") -> int:
+    """Print how a run's attempt ended and return the exit code; a failure shows its last lines."""
     code = end_code(status)
-    what = str(status.state)
-    if status.exit_code is not None:
-        what += f", exit code {status.exit_code}"
-    if status.signal is not None:
-        what += f", signal {status.signal}"
-    if status.reason and status.reason != "None":
-        what += f" ({status.reason})"
-    text = f"run {folder.name}: {what}"
+    if our.face.json:
+        our.face.data({"run": folder.name, **_attempt(_last(folder), status)})
+        return code
+    if code == Exit.NO:
+        for line in _tail(_last(folder).output):
+            our.face.say(f"  | {line}")
+    our.face.out(_sentence(folder, status))
     if code == Exit.RUN_AGAIN:
-        return f"{text}\nhint: it stopped in time; submit it again and it goes on"
-    return f"{text}\nhint: pangeo-hpc runs logs {folder.name}" if code else text
+        our.face.say("hint: it stopped in time; submit it again and it goes on")
+    elif code:
+        our.face.say(f"hint: pangeo-hpc runs logs {folder.name}")
+    return code
+
+
+def _sentence(folder: "RunFolder", status: "JobStatus") -> str:
+    """Say in one line how an attempt ended, and why as far as the scheduler tells."""
+    from pangeo_hpc.schedulers.base import JobState
+    from pangeo_hpc.units import format_memory, format_walltime
+
+    request = _last(folder).request
+    words = [str(status.state)]
+    if status.state is JobState.OUT_OF_MEMORY and request.get("memory"):
+        words.append(f"it had {format_memory(request['memory'])} on each node")
+    if status.state is JobState.TIMEOUT and request.get("walltime"):
+        words.append(f"it had {format_walltime(timedelta(seconds=request['walltime']))}")
+    if status.exit_code is not None:
+        words.append(f"exit code {status.exit_code}")
+    if status.signal is not None:
+        words.append(f"signal {status.signal}")
+    if status.reason:
+        words.append(status.reason)
+    return f"run {folder.name}: {', '.join(words)}"
+
+
+def _tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
+    """Return the last lines of a file, of at most so many bytes; none if it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []
 
 
 def end_code(status: "JobStatus") -> int:

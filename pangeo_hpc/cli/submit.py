@@ -12,8 +12,7 @@ from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.errors import Exit
 
 if TYPE_CHECKING:
-    from pangeo_hpc.jobs import Ask, Job
-    from pangeo_hpc.schedulers.base import JobStatus
+    from pangeo_hpc.jobs import Job
     from pangeo_hpc.workflow.runs import RunFolder
 
 
@@ -82,11 +81,13 @@ def submit(
 
     The run is known by its name: submitting it again goes on where it stopped.
     """
+    from pangeo_hpc.cli.runs import tell_end, watch
+    from pangeo_hpc.jobs import Ask
     from pangeo_hpc.workflow import launch
 
     our = here(context, node_type=asked["node_type"], account=asked["account"])
     program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
-    ask = _ask(asked)
+    ask = Ask(**asked)
     jobs_before = [_job_id(our, reference) for reference in after]
     if dry_run:
         our.face.out(launch.preview(our.site, our.person, program, ask, after=jobs_before).rstrip())
@@ -96,14 +97,7 @@ def submit(
         _tell_submitted(our, folder, job)
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
-    status = _follow(our, folder)
-    return _tell_ended(our, folder, status)
-
-
-def _ask(asked: dict[str, Any]) -> "Ask":
-    from pangeo_hpc.jobs import Ask
-
-    return Ask(**asked)
+    return tell_end(our, folder, watch(our, folder))
 
 
 def _job_id(our: Here, reference: str) -> str:
@@ -126,31 +120,6 @@ def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:
         return
     our.face.out(f"run {folder.name} is job {job.id}")
     our.face.say(f"follow it: pangeo-hpc runs show {folder.name}, or runs logs -f {folder.name}")
-
-
-def _follow(our: Here, folder: "RunFolder") -> "JobStatus":
-    from pangeo_hpc.cli.runs import watch
-
-    return watch(our, folder)
-
-
-def _tell_ended(our: Here, folder: "RunFolder", status: "JobStatus") -> int:
-    from pangeo_hpc.cli.runs import describe_end, end_code
-
-    code = end_code(status)
-    if our.face.json:
-        our.face.data(
-            {
-                "run": folder.name,
-                "job": status.id,
-                "state": status.state,
-                "exit_code": status.exit_code,
-                "reason": status.reason,
-            }
-        )
-    else:
-        our.face.out(describe_end(folder, status))
-    return code
 
 
 @click.command()

@@ -152,6 +152,8 @@ def _with_own_word(status: JobStatus, path: Path | None) -> JobStatus:
 
 def _without_id(job: Job) -> JobStatus:
     """Return the state of a submission that the scheduler gave no id, as far as it is known."""
+    if job.state == "ended":
+        return _with_own_word(JobStatus(id="", state=JobState.LOST, name=job.name), job.exit_file)
     if job.state == "submitting":
         reason = "not clear yet whether the scheduler took this job"
         return JobStatus(id="", state=JobState.UNKNOWN, name=job.name, reason=reason)

@@ -47,7 +47,7 @@ def submit(
         raise
     except SchedulerUnreachable as error:
         found = recover(scheduler, job, user=user, runner=runner)
-        if found.id is None:
+        if found.id is None and found.state != "ended":
             raise _unclear(found, error) from error
         return found
     job.write()
@@ -77,7 +77,8 @@ def recover(
             return job
         denied += found is not None
         if denied >= 2:
-            job = replace(job, state="not taken")
+            # a scheduler without history does not know a job that has ended, but the job does
+            job = replace(job, state="ended" if job.exit_file.exists() else "not taken")
             job.write()
             return job
         if time.monotonic() > deadline:

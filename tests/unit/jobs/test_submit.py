@@ -105,6 +105,19 @@ def test_a_killed_submitter_is_recovered(
     assert Job.read(tmp_path / "a").id == "1"
 
 
+def test_a_job_that_ended_unseen(
+    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any history, the exit file shows that the job was taken, ran and ended."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    words.mood = "deaf"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "exit").write_text("0\n")
+    jobs.submit(words, request_, tmp_path / "a", user="alice", runner=quick)
+    (state,) = jobs.status_of(words, [Job.read(tmp_path / "a")], runner=quick)
+    assert (state.state, state.exit_code) == (JobState.COMPLETED, 0)
+
+
 def test_one_question_for_many(words: Any, quick: Any, tmp_path: Path) -> None:
     """A hundred jobs cost one query; the history is asked once, for those that left the queue."""
     for number in range(100):
