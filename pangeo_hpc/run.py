@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pangeo_hpc.errors import CommandMissing, NotAllowed
 
@@ -88,21 +88,12 @@ def run(command: Command) -> Result:
     """
     started = time.monotonic()
     try:
-        process = subprocess.Popen(
-            command.argv,
-            stdin=subprocess.PIPE if command.input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=minimal_environment(command.environment),
-            cwd=command.cwd,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(command.argv, **_options(command))
     except OSError as error:
         raise _cannot_start(command, error) from error
-    given = command.input.encode() if command.input is not None else None
     code: int | None
     try:
-        out, err = process.communicate(given, timeout=command.timeout)
+        out, err = process.communicate(_given(command), timeout=command.timeout)
         code = process.returncode
     except subprocess.TimeoutExpired:
         _end(process.pid)
@@ -119,19 +110,10 @@ async def arun(command: Command) -> Result:
     """Run one program like `run`, without blocking the event loop."""
     started = time.monotonic()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command.argv,
-            stdin=subprocess.PIPE if command.input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=minimal_environment(command.environment),
-            cwd=command.cwd,
-            start_new_session=True,
-        )
+        process = await asyncio.create_subprocess_exec(*command.argv, **_options(command))
     except OSError as error:
         raise _cannot_start(command, error) from error
-    given = command.input.encode() if command.input is not None else None
-    talk = asyncio.ensure_future(process.communicate(given))
+    talk = asyncio.ensure_future(process.communicate(_given(command)))
     code: int | None
     try:
         out, err = await asyncio.wait_for(asyncio.shield(talk), command.timeout)
@@ -199,6 +181,22 @@ class Recorder:
             message = f"no recorded answer is left for {' '.join(command.argv)}"
             raise AssertionError(message)
         return self._answers.pop(0)
+
+
+def _options(command: Command) -> dict[str, Any]:
+    """Return how every program is started, by either of the two ways."""
+    return {
+        "stdin": subprocess.PIPE if command.input is not None else subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": minimal_environment(command.environment),
+        "cwd": command.cwd,
+        "start_new_session": True,
+    }
+
+
+def _given(command: Command) -> bytes | None:
+    return None if command.input is None else command.input.encode()
 
 
 def _result(command: Command, code: int | None, out: bytes, err: bytes, started: float) -> Result:

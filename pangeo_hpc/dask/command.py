@@ -69,8 +69,17 @@ class WorkerCommand:
             "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": str(self.keys.key),
         }
 
-    @property
-    def spill(self) -> tuple[str, ...]:
+    def script(self, address: str, *, in_job_script: bool = False) -> str:
+        """Return the shell script that starts workers and removes what they spilled.
+
+        Its arguments are more options. `in_job_script` leaves out the environment, which the job
+        script has set up already.
+        """
+        lines = [] if in_job_script else [*_exports(self.environment), *self.setup]
+        command = f'{shlex.join(self.argv(address))} "$@"'
+        return "\n".join(["#!/bin/bash", *lines, *self._spill(), command]) + "\n"
+
+    def _spill(self) -> tuple[str, ...]:
         """Return the shell lines that make a private directory for spilled data.
 
         Whoever can write there runs code as the user, since spilled data are pickles: a directory
@@ -82,13 +91,9 @@ class WorkerCommand:
             f'[ -d "$pangeo_disk" ] && [ -w "$pangeo_disk" ] || pangeo_disk="{temporary}"',
             f'{SPILL}="$(mktemp -d "$pangeo_disk/dask-XXXXXXXX")" || exit 1',
             f'export {SPILL} DASK_TEMPORARY_DIRECTORY="${SPILL}"',
+            f"trap 'rm -rf \"${SPILL}\"' EXIT",
+            "trap : TERM  # the workers hear it too; the directory goes when they have ended",
         )
-
-    def script(self, address: str) -> str:
-        """Return a shell script for workers on nodes that we have already."""
-        exports = [f"export {n}={shlex.quote(v)}" for n, v in self.environment.items()]
-        lines = ["#!/bin/bash", *exports, *self.setup, *self.spill]
-        return "\n".join([*lines, f'exec {shlex.join(self.argv(address))} "$@"']) + "\n"
 
 
 def make_spill(local_disk: str | None) -> dict[str, str]:
@@ -97,6 +102,10 @@ def make_spill(local_disk: str | None) -> dict[str, str]:
     usable = place if place and os.access(place, os.W_OK | os.X_OK) else None
     spill = tempfile.mkdtemp(prefix="dask-", dir=usable)
     return {SPILL: spill, "DASK_TEMPORARY_DIRECTORY": spill}
+
+
+def _exports(variables: Mapping[str, str]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 def environment_of(site: Site, name: str | None, person: Person) -> envs.Environment:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import dask
 from distributed.core import Status
 
-from pangeo_hpc import jobs
+from pangeo_hpc import files, jobs
 from pangeo_hpc.dask import undo
 from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.command import WorkerCommand
@@ -84,13 +84,21 @@ class Desk:
             self.site,
             self.ask,
             name=self.name,
-            command=self.command.argv(address, worker),
+            command=("/bin/bash", str(self.script(address)), "--name", worker),
             use="dask",
             person=self.person,
-            setup=(*self.command.setup, *self.command.spill),
+            setup=self.command.setup,
             environment=self.command.environment,
             folder=folder,
         )
+
+    def script(self, address: str) -> Path:
+        """Return the shell script that every worker job runs, written when it is first needed."""
+        path = self.folder / "worker.sh"
+        if not path.exists():
+            text = self.command.script(address, in_job_script=True)
+            files.write_atomic(path, text, mode=0o700)
+        return path
 
     def submit(self, address: str, worker: str) -> jobs.Job:
         """Submit one worker job. After a refusal nothing more is asked until `again`."""

@@ -26,11 +26,15 @@ _GRACE = 15.0
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start: a command, variables over those of this process, and a file for its output."""
+    """What to start: a command, variables over those of this process, and a file for its output.
+
+    `patience` is how many seconds it gets to end before it is told to.
+    """
 
     argv: tuple[str, ...]
     log: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 0.0
 
 
 class Program(ProcessInterface):
@@ -92,7 +96,10 @@ class Program(ProcessInterface):
             shutil.rmtree(self.launch.variables[SPILL], ignore_errors=True)
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGTERM)
+        if self.launch and self.launch.patience:
+            await self._until_ended(process, self.launch.patience)
+        if _ended(process) is None:
+            os.kill(process.pid, signal.SIGTERM)
         await self._until_ended(process, self.grace)
         # not reaped yet, so that its number cannot be that of somebody else's session by now
         with suppress(ProcessLookupError, PermissionError):

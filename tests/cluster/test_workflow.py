@@ -44,7 +44,7 @@ def reference() -> xr.Dataset:
 
 def source() -> xr.Dataset:
     values = np.arange(STEPS * 24.0).reshape(STEPS, 4, 6)
-    time_ = xr.date_range("2000-01-01", periods=STEPS, freq="MS", use_cftime=True)
+    time_ = xr.date_range("2000-01-01", periods=STEPS, freq="MS", calendar="noleap")
     return xr.Dataset({"tas": (("time", "y", "x"), values)}, {"time": time_})
 
 
@@ -96,6 +96,14 @@ def stamps(store: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def kill(cli: CommandLine, run: str, job: str) -> None:
+    """Send SIGKILL to every process of a job, and wait until Slurm has cleaned up."""
+    cli.user.run(["scancel", "--signal=KILL", "--full", job])
+    until(
+        lambda: cli.json("runs", "show", run)["attempts"][0]["state"] not in ("running", "ending")
+    )
+
+
 def test_three_nodes_equal_numpy(cli: CommandLine, alice: ClusterUser, roots: str) -> None:
     """A submitted job of three nodes computes on all of them, and says so in its output."""
     cli("submit", roots, "--name", "three", "--nodes", "3", "--wait", "--", "three.zarr", "0")
@@ -117,7 +125,8 @@ def test_a_hand_written_script_of_three_nodes(
     """`pangeo-hpc run` in an sbatch script of one's own gives the same."""
     script = cli.script(
         "three.sh",
-        "#!/bin/bash\n#SBATCH --nodes=3 --ntasks-per-node=1 --cpus-per-task=2 --time=5 --mem=1500M\n"
+        "#!/bin/bash\n#SBATCH --nodes=3 --ntasks-per-node=1 --cpus-per-task=2\n"
+        "#SBATCH --time=5 --mem=1500M\n"
         f"pangeo-hpc --site {cli.site} run {roots} --name byhand -- byhand.zarr 0\n",
     )
     alice.run(["sbatch", "--wait", str(script)], timeout=240)
@@ -136,8 +145,7 @@ def test_killed_in_mid_write_and_run_again(
     assert "is being computed by job" in busy.stderr
     assert "runs cancel killed-roots" in busy.stderr
     job = cli.json("runs", "show", "killed-roots")["attempts"][0]["job"]
-    alice.run(["scancel", "--signal=KILL", "--full", job])
-    cli("runs", "wait", "killed-roots", code=1)
+    kill(cli, "killed-roots", job)
     store = alice.scratch / "killed.zarr"
     (run,) = alice.shared.parent.glob("**/runs/testcluster/killed-roots")
     units = [p.stem.removeprefix("unit-") for p in run.glob("ledger/*/*/unit-*.json")]
@@ -163,7 +171,14 @@ def test_a_requeued_attempt_follows_the_one_that_still_lives(
     # what Slurm does after the death of a slurmd, beside a step that outlived it
     command = ["env", "SLURM_RESTART_COUNT=1", "pangeo-hpc", "--site", str(cli.site), "run"]
     command += [roots, "--name", "twice", "--", "twice.zarr", "0.3"]
-    step = ["srun", f"--jobid={first['job']}", "--overlap", "--cpus-per-task=1", "--mem=500M"]
+    step = [
+        "srun",
+        f"--jobid={first['job']}",
+        "--overlap",
+        "--ntasks=1",
+        "--cpus-per-task=1",
+        "--mem=500M",
+    ]
     alice.run([*step, *command], timeout=200)
     until(lambda: cli.json("runs", "show", "twice")["attempts"][0]["state"] != "running")
     check(alice.scratch / "twice.zarr")
@@ -190,13 +205,11 @@ def test_it_stops_before_the_walltime_and_goes_on(
 
 def test_nodes_without_home_and_commands(hard_cli: CommandLine, hard_alice: ClusterUser) -> None:
     """Where nodes see neither /home nor squeue, runs are killed and go on all the same."""
-    cli = CommandLine(hard_alice, hard_cli.site, hard_alice.shared)
-    roots = prepare(cli)
+    cli, roots = hard_cli, prepare(hard_cli)
     words = ("submit", roots, "--name", "hard", "--nodes", "2")
     cli(*words, "--", "hard.zarr", "0.2")
     until(lambda: done(cli, "hard") >= 2)
     job = cli.json("runs", "show", "hard")["attempts"][0]["job"]
-    hard_alice.run(["scancel", "--signal=KILL", "--full", job])
-    cli("runs", "wait", "hard", code=1)
+    kill(cli, "hard", job)
     cli(*words, "--wait", "--", "hard.zarr", "0.2")
     check(hard_alice.scratch / "hard.zarr")
