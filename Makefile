@@ -32,7 +32,7 @@ format: $(READY)
 
 # A fresh Debian has Python without venv; everybody else has it.
 $(READY):
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" * (sys.version_info < (3, 11)))'
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed")'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ apt-get --quiet update && apt-get --quiet --yes install python3-venv; }
 	$(PYTHON) -m venv $(VENV)
