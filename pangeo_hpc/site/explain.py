@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pangeo_hpc.errors import Problem
-from pangeo_hpc.site.fields import Wrong, shown
 from pangeo_hpc.site.lookup import keys_at
 from pangeo_hpc.site.model.base import Part
+from pangeo_hpc.site.reading import Wrong, shown
 from pangeo_hpc.site.tree import Tree, join
 
 _SECRETS = {

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from pangeo_hpc.site.lookup import fields_of, part_of
 from pangeo_hpc.site.model import EnvironmentEntry, SchedulerEntry, Site
 from pangeo_hpc.site.model.base import Part
+from pangeo_hpc.site.schema import json_schema
 
 _WIDTH = 96
 _HEAD = """\
@@ -19,6 +19,15 @@ _HEAD = """\
 # Every setting of a site, with an example. Only name, scheduler and one node type with cores,
 # memory and walltime are needed. Write the schema for your editor with:
 #     pangeo-hpc site schema > site.schema.json
+"""
+
+_REFERENCE = """\
+# Settings of a site
+
+Each key of a site YAML, with what it is when it is left out, and an example.
+`pangeo-hpc site sample` prints them all in one file; `pangeo-hpc site schema` is for editors.
+NAME stands for a name of your own.
+This page is written from `pangeo_hpc/site/model/`; edit the descriptions there.
 """
 
 # What cannot stand beside the key that is named: it is shown as a comment.
@@ -83,16 +92,19 @@ def _harmless(text: str) -> bool:
 
 def reference() -> str:
     """Return every setting as Markdown, one table for each part of the YAML."""
-    lines: list[str] = []
+    lines = [_REFERENCE]
+    schema = json_schema()
+    parts = {"Site": schema, **schema["$defs"]}
     for path, model in _sections(Site, ""):
-        lines += [f"## {path or 'The file'}", "", _sentence(model), ""]
+        lines += [f"## {path or 'At the top'}", "", _sentence(model), ""]
         lines += ["| key | meaning | default | example |", "| --- | --- | --- | --- |"]
         for key, field in fields_of(model).items():
             example = (field.examples or [""])[0]
-            cells = (f"`{key}`", field.description or "", _default(field), f"`{flow(example)}`")
+            default = _default(field, parts[model.__name__]["properties"][key])
+            cells = (f"`{key}`", field.description or "", default, f"`{flow(example)}`")
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _sections(model: type[Part], path: str) -> Iterator[tuple[str, type[Part]]]:
@@ -108,10 +120,8 @@ def _sentence(model: type[Part]) -> str:
     return (model.__doc__ or "").strip().splitlines()[0]
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, schema: dict[str, Any]) -> str:
     if field.is_required():
         return "required"
-    value = field.default
-    if value is None or value is PydanticUndefined or isinstance(value, Part) or not value:
-        return ""
-    return str(value)
+    value = schema.get("default")
+    return "" if value in (None, "", [], {}) else f"`{flow(value)}`"

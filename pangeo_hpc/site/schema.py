@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from pangeo_hpc.site.fields import FrozenDict
+from pangeo_hpc.site.lookup import fields_of, models
 from pangeo_hpc.site.model import Site
+from pangeo_hpc.site.model.base import Part
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -19,7 +22,9 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema, draft 2020-12, with the description and examples of every key."""
     schema = Site.model_json_schema(by_alias=True, mode="validation", schema_generator=_Generate)
     parts = schema.get("$defs", {})
-    for part in (schema, *parts.values()):
+    for model in models(Site):
+        part = parts.get(model.__name__, schema)
+        _write_defaults(model, part)
         _accept_null(part)
     # what the loader does before it looks at the fields
     _optional(parts["SchedulerEntry"], "type")
@@ -28,6 +33,15 @@ def json_schema() -> dict[str, Any]:
     parts["NodeType"]["properties"]["local_disk"]["anyOf"].append({"type": "string"})
     title = "A site of pangeo-hpc"
     return {"$schema": DIALECT, **schema, "title": title}
+
+
+def _write_defaults(model: type[Part], part: dict[str, Any]) -> None:
+    """Say defaults as a file would: `7 days`, `25 %`."""
+    for key, field in fields_of(model).items():
+        if not field.is_required() and field.default_factory is None:
+            kind: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+            default = kind.dump_python(field.default, mode="json", by_alias=True)
+            part["properties"][key]["default"] = default
 
 
 def _accept_null(part: dict[str, Any]) -> None:

@@ -207,8 +207,3 @@ class NodeType(Entry):
         description="What it is for: notebook, dask, batch; absent = all of them.",
         examples=[["notebook", "dask", "batch"]],
     )
-
-    @property
-    def real_cores(self) -> int:
-        """Return the cores of a job in whole cores, where `cores` counts hardware threads."""
-        return max(1, self.cores // self.threads_per_core)

@@ -1,0 +1,15 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --partition=highmem
+#SBATCH --qos=highmem
+#SBATCH --account=abc123
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=128
+#SBATCH --time=01:00:00
+#SBATCH --exclusive
+#SBATCH --no-requeue
+#SBATCH --output=/work/abc123/abc123/alice/.local/state/pangeo-hpc/runs/archer2/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append
+#SBATCH --hint=nomultithread
+export HOME="${HOME/home/work}"

@@ -1,0 +1,14 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --partition=serial
+#SBATCH --qos=serial
+#SBATCH --account=abc123
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=7629M
+#SBATCH --time=04:00:00
+#SBATCH --no-requeue
+#SBATCH --output=/work/abc123/abc123/alice/.local/state/pangeo-hpc/runs/archer2/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append
+#SBATCH --hint=nomultithread

@@ -1,0 +1,11 @@
+#!/bin/bash -l
+#PBS -N ndvi-x7k2
+#PBS -q gpudev@casper-pbs
+#PBS -A abc123
+#PBS -l select=1:ncpus=8:mem=61440mb:ngpus=1
+#PBS -l walltime=00:30:00
+#PBS -j oe
+#PBS -o /home/alice/.local/state/pangeo-hpc/runs/casper/ndvi/attempts/0001/output.log
+#PBS -r n
+#PBS -l gpu_type=v100
+export TMPDIR="${SCRATCH:-/glade/derecho/scratch/$USER}/tmp" && mkdir -p "$TMPDIR"

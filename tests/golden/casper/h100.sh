@@ -1,0 +1,11 @@
+#!/bin/bash -l
+#PBS -N ndvi-x7k2
+#PBS -q casper@casper-pbs
+#PBS -A abc123
+#PBS -l select=1:ncpus=8:mem=122880mb:ngpus=1
+#PBS -l walltime=02:00:00
+#PBS -j oe
+#PBS -o /home/alice/.local/state/pangeo-hpc/runs/casper/ndvi/attempts/0001/output.log
+#PBS -r n
+#PBS -l gpu_type=h100
+export TMPDIR="${SCRATCH:-/glade/derecho/scratch/$USER}/tmp" && mkdir -p "$TMPDIR"

@@ -1,0 +1,11 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --partition=small
+#SBATCH --account=abc123
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=56
+#SBATCH --time=02:00:00
+#SBATCH --no-requeue
+#SBATCH --output=/home/alice/.local/state/pangeo-hpc/runs/frontera/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append

@@ -1,0 +1,13 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --qos=regular
+#SBATCH --account=abc123
+#SBATCH --constraint=cpu
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=256
+#SBATCH --time=02:00:00
+#SBATCH --exclusive
+#SBATCH --no-requeue
+#SBATCH --output=/home/alice/.local/state/pangeo-hpc/runs/perlmutter/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append

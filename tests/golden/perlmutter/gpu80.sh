@@ -1,0 +1,14 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --qos=regular
+#SBATCH --account=abc123
+#SBATCH --constraint="gpu&hbm80g"
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=128
+#SBATCH --gres=gpu:4
+#SBATCH --time=02:00:00
+#SBATCH --exclusive
+#SBATCH --no-requeue
+#SBATCH --output=/home/alice/.local/state/pangeo-hpc/runs/perlmutter/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append

@@ -1,0 +1,13 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --qos=shared
+#SBATCH --account=abc123
+#SBATCH --constraint=gpu
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=32
+#SBATCH --gres=gpu:1
+#SBATCH --time=04:00:00
+#SBATCH --no-requeue
+#SBATCH --output=/home/alice/.local/state/pangeo-hpc/runs/perlmutter/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append

@@ -1,0 +1,13 @@
+#!/bin/bash -l
+#SBATCH --job-name=ndvi-x7k2
+#SBATCH --qos=shared
+#SBATCH --account=abc123
+#SBATCH --constraint=cpu
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=14305M
+#SBATCH --time=04:00:00
+#SBATCH --no-requeue
+#SBATCH --output=/home/alice/.local/state/pangeo-hpc/runs/perlmutter/ndvi/attempts/0001/output.log
+#SBATCH --open-mode=append
