@@ -50,9 +50,9 @@ def list_(context: click.Context) -> None:
 
 
 def _states(our: Here, jobs: "list[Job]") -> "list[JobStatus]":
-    from pangeo_hpc.workflow import launch
+    from pangeo_hpc.workflow.follow import follow
 
-    return launch.follow(our.site, our.person, jobs, patience=3.0)
+    return follow(our.site, our.person, jobs, patience=3.0)
 
 
 def _row(folder: "RunFolder", job: "Job", status: "JobStatus") -> dict[str, Any]:
