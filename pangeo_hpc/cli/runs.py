@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +158,8 @@ def _attempt(job: "Job", status: "JobStatus") -> dict[str, Any]:
 @click.pass_context
 def logs(context: click.Context, run: str, follow: bool) -> int:
     """Print what the last attempt printed."""
+    from pangeo_hpc import jobs as room
+
     our = here(context)
     folder = _find(our, run)
     job = _last(folder)
@@ -167,11 +168,15 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
         if position == 0 and not job.output.exists():
             our.face.say(f"nothing printed yet: {job.output} is not there")
         return Exit.DONE
-    for status in _changes(our, folder):
+
+    def look() -> "JobStatus":
+        nonlocal position
         position = _print_from(job.output, position)
-        if status.state.ended:
-            return end_code(status)
-    return Exit.DONE
+        return _states(our, [_last(folder)])[0]
+
+    status = room.wait(look, longest=1.0)
+    _print_from(job.output, position)
+    return end_code(status)
 
 
 def _print_from(path: Path, position: int) -> int:
@@ -254,17 +259,6 @@ def watch(our: Here, folder: "RunFolder") -> "JobStatus":
         lambda: _states(our, [_last(folder)])[0],
         on_change=lambda status: our.face.say(_line(folder, status)),
     )
-
-
-def _changes(our: Here, folder: "RunFolder") -> "Iterator[JobStatus]":
-    """Yield the state about once a second until the end."""
-    from pangeo_hpc import jobs as room
-
-    ended = False
-    while not ended:
-        status = room.wait(lambda: _states(our, [_last(folder)])[0], timeout=1.0, longest=1.0)
-        ended = status.state.ended
-        yield status
 
 
 def _line(folder: "RunFolder", status: "JobStatus") -> str:
