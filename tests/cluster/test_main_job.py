@@ -1,9 +1,7 @@
 """The main job on the real Slurm: Xarray over three nodes, Zarr on scratch, the right numbers."""
 
 import json
-import os
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,17 +151,3 @@ def test_a_script_on_the_login_node(cli: CommandLine) -> None:
     assert "pangeo-hpc submit" in done.stderr
     last = cli.json("runs", "show", "plain")["attempts"][-1]
     assert (last["state"], last["job"]) == ("completed", None)
-
-
-def test_the_environment_is_checked_at_the_head(cli: CommandLine, tmp_path: Path) -> None:
-    """A job whose environment is broken ends at once and names it."""
-    site = cli.site.with_name("broken-env.yaml")
-    text = cli.site.read_text() + "environments:\n  empty: {prefix: /usr, modules: []}\n"
-    site.write_text(text)
-    site.chmod(0o644)
-    script = str(cli.script("any.py", "print('not reached')\n"))
-    cli("--site", str(site), "submit", script, "--wait", code=1)
-    log = cli("--site", str(site), "runs", "logs", "any").stdout
-    assert "environment empty" in log
-    assert "not reached" not in log
-    assert os.access("/usr/bin/python3", os.X_OK)
