@@ -74,10 +74,16 @@ def _check(name: str, python: Path) -> tuple[str, ...]:
     """Return the lines that end a job, in words, whose environment cannot be used."""
     minor = ".".join(__version__.split(".")[:2])
     quoted = shlex.quote(str(python))
-    test = f"import pangeo_hpc; assert pangeo_hpc.__version__.startswith('{minor}.')"
-    missing = f"pangeo-hpc: environment {name}: {python} is not there on $(hostname)"
-    broken = f"pangeo-hpc: environment {name}: {python} cannot import pangeo_hpc {minor}"
+    version = "pangeo_hpc.__version__"
+    test = f"import pangeo_hpc; assert {version}.startswith('{minor}.'), 'it has ' + {version}"
+    missing = shlex.quote(f"pangeo-hpc: environment {name}: {python} is not there on")
+    broken = shlex.quote(
+        f"pangeo-hpc: environment {name}: {python} cannot import pangeo_hpc {minor}:"
+    )
+    # of a traceback only the last line is for a user
+    why = "\"${why##*$'\\n'}\""
+    look = f"why=$({quoted} -c {shlex.quote(test)} 2>&1)"
     return (
-        f'[ -x {quoted} ] || {{ echo "{missing}" >&2; exit {BROKEN}; }}',
-        f"{quoted} -c {shlex.quote(test)} || {{ echo {shlex.quote(broken)} >&2; exit {BROKEN}; }}",
+        f'[ -x {quoted} ] || {{ echo {missing} "$(hostname)" >&2; exit {BROKEN}; }}',
+        f"{look} || {{ echo {broken} {why} >&2; exit {BROKEN}; }}",
     )

@@ -1,8 +1,8 @@
 """What an attempt of a run knows while it works, and what it leaves as a summary."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Attempt:
     code: str | None
     inputs: Mapping[str, str]
     forced: str | None
+    outputs: "list[Written]" = field(default_factory=list)
 
 
 @dataclass
@@ -42,16 +43,26 @@ class Written:
     units: int
     written: int = 0
     skipped: int = 0
+    complete: bool = False
     bytes: int = 0
     seconds: float = 0.0
     first_unit: float | None = None
 
 
-def summarize(folder: Path, outputs: Sequence[Written], began: float) -> None:
-    """Write down what an attempt made; `began` is when it started (`time.monotonic`)."""
+def summarize(attempt: Attempt, began: float) -> None:
+    """Write down what an attempt made; `began` is when it started (`time.monotonic`).
+
+    Outputs of earlier attempts that this one did not come to stay in the list.
+    """
+    path = attempt.folder / "outputs.json"
+    try:
+        earlier = files.read_json(path)["outputs"]
+    except (FileNotFoundError, ValueError):
+        earlier = []
     told = [
         {
             "path": str(each.path),
+            "complete": each.complete,
             "units": each.units,
             "written": each.written,
             "skipped": each.skipped,
@@ -61,7 +72,9 @@ def summarize(folder: Path, outputs: Sequence[Written], began: float) -> None:
                 None if each.first_unit is None else round(each.first_unit - began, 3)
             ),
         }
-        for each in outputs
+        for each in attempt.outputs
     ]
+    ours = {each["path"] for each in told}
+    told = [each for each in earlier if each["path"] not in ours] + told
     seconds = round(time.monotonic() - began, 3)
-    files.write_json(folder / "outputs.json", {"format": 1, "seconds": seconds, "outputs": told})
+    files.write_json(path, {"format": 1, "seconds": seconds, "outputs": told})

@@ -9,7 +9,7 @@ from pathlib import Path
 from pangeo_hpc import envs, files, jobs, scratch
 from pangeo_hpc.errors import RunBusy, UsageError
 from pangeo_hpc.run import Runner, run
-from pangeo_hpc.schedulers.base import JobRequest, render
+from pangeo_hpc.schedulers.base import JobRequest, JobState, render
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
@@ -142,7 +142,8 @@ def refuse_if_busy(
         if job.final is not None:
             continue
         status = follow(site, person, [job], runner=runner)[0]
-        if status.state.ended:
+        # what a job that is ending still holds, its lease guards
+        if status.state.ended or status.state is JobState.ENDING:
             continue
         text = f"run {folder.name} is {status.state} as job {job.id or job.name}"
         hint = (

@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pangeo_hpc import files
 from pangeo_hpc.workflow.holder import Holder, moment
 from pangeo_hpc.workflow.layout import Layout
 
@@ -16,32 +18,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PREFIX = "pangeo_hpc_"
+TOKEN, STATE, JOBS = f"{PREFIX}id", f"{PREFIX}state", f"{PREFIX}jobs"
+UNFINISHED, COMPLETE = "unfinished", "complete"
 _TOLD = ("pangeo-hpc", "xarray", "zarr", "dask", "numpy")
-_PIECE = 1 << 16
 
 
 def digest_of_code(script: Path | None) -> str | None:
     """Return a digest of a script's bytes, None in a notebook or an interactive session."""
     return hashlib.sha256(script.read_bytes()).hexdigest() if script else None
-
-
-def identify(path: Path) -> str:
-    """Return what tells whether an input was replaced, without reading all of it.
-
-    For a Zarr store its root metadata, for a file its size, beginning and end; modification times
-    say nothing where people touch files to save them from a purge.
-    """
-    if path.is_dir():
-        for name in ("zarr.json", ".zmetadata", ".zgroup", ".zarray"):
-            if (path / name).is_file():
-                return hashlib.sha256((path / name).read_bytes()).hexdigest()
-        return "directory"
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(_PIECE))
-        file.seek(max(0, size - _PIECE))
-        digest.update(file.read(_PIECE))
-    return f"{size} bytes, {digest.hexdigest()}"
 
 
 def identity(
@@ -110,3 +94,23 @@ def _environment() -> str:
     installed = {f"{each.name}=={each.version}" for each in metadata.distributions()}
     digest = hashlib.sha256("\n".join(sorted(installed)).encode()).hexdigest()
     return f"{sys.prefix} sha256:{digest}"
+
+
+def metadata_of(store: Path) -> dict[str, Any] | None:
+    """Return the metadata of a store's root group, None if it is not one of Zarr format 3."""
+    try:
+        found = files.read_json(store / "zarr.json")
+    except (OSError, json.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) and "attributes" in found else None
+
+
+def attributes(store: Path) -> dict[str, Any]:
+    """Return the attributes of a store's root group; none if it has none."""
+    return dict((metadata_of(store) or {}).get("attributes") or {})
+
+
+def is_complete(store: Path) -> bool:
+    """Tell whether a store of ours was finished, its consolidated metadata included."""
+    found = metadata_of(store) or {}
+    return attributes(store).get(STATE) == COMPLETE and bool(found.get("consolidated_metadata"))

@@ -9,14 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pangeo_hpc import allocation, files, scratch
+from pangeo_hpc import allocation, scratch
 from pangeo_hpc.errors import PangeoHpcError, RunBusy, UsageError
 from pangeo_hpc.site import Site, current_person, load_site
 from pangeo_hpc.workflow import lease, origin, runs
-from pangeo_hpc.workflow.attempt import Attempt, Written, summarize
+from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
 from pangeo_hpc.workflow.ending import Signals, Words
 from pangeo_hpc.workflow.holder import Holder, myself
+from pangeo_hpc.workflow.inputs import admit
 from pangeo_hpc.workflow.progress import Progress
 from pangeo_hpc.workflow.watching import Watch
 
@@ -66,7 +67,6 @@ class Run:
         self._words = words
         self._script, self._arguments = _main_program()
         self._inputs: dict[str, str] = {}
-        self._outputs: list[Written] = []
         self._stack = ExitStack()
         self._attempt: Attempt | None = None
         self._began = time.monotonic()
@@ -121,7 +121,7 @@ class Run:
         try:
             # a stale attempt writes nothing more
             if not isinstance(error, RunBusy):
-                summarize(attempt.folder, self._outputs, self._began)
+                summarize(attempt, self._began)
         except PangeoHpcError as problem:
             attempt.progress.say(f"the summary was not written: {problem}")
         finally:
@@ -133,17 +133,13 @@ class Run:
         """Return where an input is: below scratch, at an absolute path, or at a URL.
 
         Whether the input was replaced is noticed by the next attempt. Raise UsageError if it is not
-        there.
+        there, or is a store that another run has not finished.
         """
         if "://" in str(name):
             self._inputs[str(name)] = "a URL"
             return str(name)
         path = self.output(name)
-        if not path.exists():
-            hint = "relative names are looked for on scratch: pangeo-hpc scratch path"
-            raise UsageError(f"input {name} is not there: {path}", hint=hint)
-        with files.refusals(path):
-            self._inputs[str(path)] = origin.identify(path)
+        self._inputs[str(path)] = admit(name, path)
         return path
 
     def output(self, name: str | Path) -> Path:
@@ -176,7 +172,7 @@ class Run:
         from pangeo_hpc.workflow.writing import write
 
         attempt = self._entered
-        written = write(
+        return write(
             attempt,
             _dataset(ds),
             self.output(path).absolute(),
@@ -184,9 +180,7 @@ class Run:
             unit=unit,
             encoding=encoding,
             key=key,
-        )
-        self._outputs.append(written)
-        return written.path
+        ).path
 
     @property
     def _entered(self) -> Attempt:

@@ -5,11 +5,10 @@ can lose what it had called written.
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, WrapperStore
@@ -34,9 +33,10 @@ class DurableStore(WrapperStore[LocalStore]):
         """Store a value durably. Raise RunBusy if the run was taken over."""
         path = self._store.root / key
         missing = await asyncio.to_thread(self._before, path)
+        # network filesystems tell of a full disk only when they are asked to sync
         with files.refusals(path):
             await super().set(key, value)
-        await asyncio.to_thread(_sync, path, missing)
+            await asyncio.to_thread(_sync, path, missing)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Store a value durably unless there is one. Raise RunBusy if the run was taken over."""
@@ -84,12 +84,3 @@ def survey(root: Path) -> tuple[set[str], int]:
             keys.add(path.relative_to(root).as_posix())
             size += path.stat().st_size
     return keys, size
-
-
-def attributes(root: Path) -> dict[str, Any] | None:
-    """Return the attributes of a store's root group, None if there is no such store."""
-    try:
-        found = files.read_json(root / "zarr.json").get("attributes", {})
-    except (OSError, json.JSONDecodeError, AttributeError):
-        return None
-    return dict(found)

@@ -11,13 +11,11 @@ from pangeo_hpc import files
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.workflow.layout import Layout, is_lazy
 from pangeo_hpc.workflow.lease import Lease
-from pangeo_hpc.workflow.origin import PREFIX
-from pangeo_hpc.workflow.store import DurableStore, attributes
+from pangeo_hpc.workflow.origin import PREFIX, STATE, TOKEN, UNFINISHED, attributes
+from pangeo_hpc.workflow.store import DurableStore
 
 if TYPE_CHECKING:
     import xarray as xr
-
-TOKEN, STATE = f"{PREFIX}id", f"{PREFIX}state"
 
 # How the source of a variable was stored; how values are packed (dtype, units, fill) is kept.
 _OF_THE_SOURCE = {
@@ -77,14 +75,16 @@ def create(
         for name in (*layout.static, *layout.by_unit)
     }
     template = _with_data(ds, empty)
-    template.attrs |= {**told, TOKEN: token, STATE: "unfinished"}
+    # an input that one of our runs wrote brings its own origin along
+    kept = {k: value for k, value in ds.attrs.items() if not str(k).startswith(PREFIX)}
+    template.attrs = {**kept, **told, TOKEN: token, STATE: UNFINISHED}
     # set here, since an encoding given to to_zarr takes the place of all that a variable has
     for key, variable in template.variables.items():
         grid = layout.grids.get(str(key))
         variable.encoding |= {**encoding.get(str(key), {}), **(grid.encoding if grid else {})}
     draft = _beside(target, token, "partial")
     files.make_directory(target.parent)
-    with stable():
+    with stable(), files.refusals(target):
         template.to_zarr(
             DurableStore.at(draft, lease.fence),
             mode="w",
@@ -108,12 +108,15 @@ def mark(target: Path) -> str | None:
 
     Raise UsageError for something that is no Zarr store, and so is never replaced.
     """
-    if not target.exists() and not target.is_symlink():
+    with files.refusals(target):
+        there = target.exists() or target.is_symlink()
+        store = any((target / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    if not there:
         return None
-    if not any((target / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+    if not store:
         text = f"{target} is there already, and is no Zarr store"
         raise UsageError(text, hint="remove it, or write elsewhere")
-    return str((attributes(target) or {}).get(TOKEN, "of others"))
+    return str(attributes(target).get(TOKEN, "of others"))
 
 
 @contextmanager

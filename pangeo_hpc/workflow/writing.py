@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc.errors import StoppedInTime, UsageError
-from pangeo_hpc.workflow import store as stores
 from pangeo_hpc.workflow import template
 from pangeo_hpc.workflow.attempt import Attempt, Written
 from pangeo_hpc.workflow.deadline import Pace
 from pangeo_hpc.workflow.grid import aligned
 from pangeo_hpc.workflow.layout import COORDINATES, Layout, Unit, decide
 from pangeo_hpc.workflow.ledger import Ledger, differences, plain
-from pangeo_hpc.workflow.origin import PREFIX, describe, identity
+from pangeo_hpc.workflow.origin import (
+    COMPLETE,
+    JOBS,
+    STATE,
+    UNFINISHED,
+    describe,
+    identity,
+    is_complete,
+)
 from pangeo_hpc.workflow.presence import incomplete, lacks_metadata
+from pangeo_hpc.workflow.store import DurableStore, survey
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,11 +52,16 @@ def write(
     attempt.lease.check()
     if ledger.token is not None:
         template.sweep(target, ledger.token)
-    if not _goes_on(attempt, ledger, target, now) or lacks_metadata(target, layout):
+    goes_on = _goes_on(attempt, ledger, target, now)
+    if goes_on and lacks_metadata(target, layout):
+        attempt.progress.say(f"{target.name}: its metadata is no longer whole; it is made again")
+        goes_on = False
+    if not goes_on:
         _start_over(attempt, ledger, ds, layout, target, encoding or {}, now)
     output = _Output(attempt, ledger, ds, layout, target)
     result = output.write_units()
     result.bytes = output.finish()
+    result.complete = True
     result.seconds = time.monotonic() - began
     return result
 
@@ -109,7 +122,7 @@ class _Output:
     ) -> None:
         self.attempt, self.ledger, self.ds = attempt, ledger, ds
         self.layout, self.target = layout, target
-        self.store = stores.DurableStore.at(target, attempt.lease.fence)
+        self.store = DurableStore.at(target, attempt.lease.fence)
         self.done = ledger.finished()
         for key in incomplete(ds, target, layout, self.done):
             del self.done[key]
@@ -124,8 +137,9 @@ class _Output:
         units = [u for u in self.layout.units() if u.key != COORDINATES or u.key not in self.done]
         todo = [unit for unit in units if unit.key not in self.done]
         result = Written(self.target, len(units), skipped=len(units) - len(todo))
-        if todo and self._state() == "complete":
-            self._tell({template.STATE: "unfinished"})
+        self.attempt.outputs.append(result)
+        if todo and is_complete(self.target):
+            self._tell({STATE: UNFINISHED})
         self.attempt.progress.begin(name, result.skipped, result.units)
         try:
             for unit in todo:
@@ -141,15 +155,12 @@ class _Output:
 
     def finish(self) -> int:
         """Mark the store complete and consolidate its metadata; return its bytes."""
-        if self._state() != "complete":
+        if not is_complete(self.target):
             entries = self.ledger.finished().values()
             jobs = sorted({str(entry["job"]) for entry in entries if entry["job"]})
             self.attempt.lease.check()
-            self._tell({f"{PREFIX}jobs": ", ".join(jobs), template.STATE: "complete"})
-        return stores.survey(self.target)[1]
-
-    def _state(self) -> str | None:
-        return (stores.attributes(self.target) or {}).get(template.STATE)
+            self._tell({JOBS: ", ".join(jobs), STATE: COMPLETE})
+        return survey(self.target)[1]
 
     def _tell(self, told: Mapping[str, str]) -> None:
         """Change the store's attributes, and with them the consolidated metadata."""

@@ -161,30 +161,35 @@ def test_killed_in_mid_write_and_run_again(
     assert job in jobs
 
 
+TWICE = """\
+#!/bin/bash
+#SBATCH --ntasks=1 --cpus-per-task=4 --time=5 --mem=3000M
+step="srun --overlap --ntasks=1 --cpus-per-task=2 --mem=1500M"
+attempt="pangeo-hpc --site {site} run {roots} --name twice -- twice.zarr 0.3"
+($step $attempt > first.log 2>&1; echo $? > first.code) &
+until [ -e overtake ]; do sleep 0.1; done
+$step env SLURM_RESTART_COUNT=1 $attempt > second.log 2>&1
+code=$?
+wait
+exit $code
+"""
+
+
 def test_a_requeued_attempt_follows_the_one_that_still_lives(
     cli: CommandLine, alice: ClusterUser, roots: str
 ) -> None:
-    """The later attempt of the same job takes the run over, and the earlier one stops."""
-    cli("submit", roots, "--name", "twice", "--", "twice.zarr", "0.3")
-    until(lambda: done(cli, "twice") >= 2)
-    first = cli.json("runs", "show", "twice")["attempts"][-1]
-    # what Slurm does after the death of a slurmd, beside a step that outlived it
-    command = ["env", "SLURM_RESTART_COUNT=1", "pangeo-hpc", "--site", str(cli.site), "run"]
-    command += [roots, "--name", "twice", "--", "twice.zarr", "0.3"]
-    step = [
-        "srun",
-        f"--jobid={first['job']}",
-        "--overlap",
-        "--ntasks=1",
-        "--cpus-per-task=1",
-        "--mem=500M",
-    ]
-    alice.run([*step, *command], timeout=200)
-    until(lambda: cli.json("runs", "show", "twice")["attempts"][0]["state"] != "running")
+    """Beside a step that outlived its slurmd, the later attempt takes over, and the first stops."""
+    script = cli.script("twice.sh", TWICE.format(site=cli.site, roots=roots))
+    job = alice.run(["sbatch", "--parsable", str(script)], cwd=cli.here).stdout.strip()
+    until((cli.here / "first.log").exists)
+    until(lambda: "unit 2 of" in (cli.here / "first.log").read_text())
+    (cli.here / "overtake").touch()
+    until((cli.here / "first.code").exists)
+    assert (cli.here / "first.code").read_text() == "4\n"
+    assert f"was taken over by job {job}" in (cli.here / "first.log").read_text()
+    until(lambda: not alice.run(["squeue", "--noheader", f"--jobs={job}"], check=False).stdout)
+    assert "units are there from an earlier attempt" in (cli.here / "second.log").read_text()
     check(alice.scratch / "twice.zarr")
-    told = (cli.here / first["output"]).read_text()
-    assert "was taken over by job" in told
-    assert cli.json("runs", "show", "twice")["attempts"][0]["exit_code"] == 4
 
 
 def test_it_stops_before_the_walltime_and_goes_on(
@@ -193,7 +198,7 @@ def test_it_stops_before_the_walltime_and_goes_on(
     """75 instead of a timeout; the next job does the rest."""
     words = ("submit", roots, "--name", "long", "--walltime", "00:01:00", "--wait")
     told = cli(*words, "--", "long.zarr", "1.5", code=75)
-    assert "submit it again" in told.stdout
+    assert "submit it again" in told.stdout + told.stderr
     assert "stopped in time" in cli("runs", "logs", "long").stdout
     before = stamps(alice.scratch / "long.zarr")
     assert 0 < len(before) < 2 * UNITS

@@ -77,15 +77,15 @@ def test_kill_minus_nine_at_any_moment(scripts: Scripts, folder: Path, tmp_path:
     counts: Counter[int] = Counter()
     done: list[int] = []
     kills = 0
-    while kills < 7 and len(done) < UNITS:
-        with scripts.start(path, PACE="0.04") as process:
+    while kills < 6 and len(done) < UNITS:
+        with scripts.start(path, PACE="0.06") as process:
             if kills:
                 # let the next kill hit the writing, not the imports
-                end = time.monotonic() + 20
+                end = time.monotonic() + 60
                 while computed(path) == counts and process.poll() is None:
                     assert time.monotonic() < end
                     time.sleep(0.002)
-            time.sleep(chance.uniform(0.0, 0.2 if kills else 1.0))
+            time.sleep(chance.uniform(0.0, 0.15 if kills else 1.0))
             process.kill()
             process.communicate()
         kills += 1
@@ -94,7 +94,7 @@ def test_kill_minus_nine_at_any_moment(scripts: Scripts, folder: Path, tmp_path:
         done, counts = finished(folder), computed(path)
         kept = files_of(store, done)
         assert len(kept) == 3 * len(done)
-    assert kills >= 5
+    assert kills > 4
     assert scripts.run(path, PACE="0")[0] == 0
     assert {unit: computed(path)[unit] for unit in done} == {unit: counts[unit] for unit in done}
     assert files_of(store, done) == kept
@@ -121,4 +121,6 @@ def test_kill_minus_nine_at_any_moment(scripts: Scripts, folder: Path, tmp_path:
                 assert left.tobytes() == right.tobytes()
     _, last = lease.newest_holder(folder / "leases")
     assert last is not None
-    assert (last.number, last.released_at is None) == (kills + 1, False)
+    # a kill may come before its attempt held the run
+    assert 4 < last.number <= kills + 1
+    assert last.released_at is not None

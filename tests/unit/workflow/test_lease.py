@@ -100,7 +100,7 @@ def test_a_killed_holder_is_followed_at_once(folder: Path, me: Holder) -> None:
     os.waitid(os.P_PID, taker.pid, os.WEXITED | os.WNOWAIT)
     began = time.monotonic()
     assert lease.take(folder, me, nobody_knows).holder.number == 2
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < lease.PATIENCE / 4
     taker.communicate()
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_holder_is_waited_for_and_named(folder: Path, me: Holder) -> 
     began = time.monotonic()
     with pytest.raises(RunBusy) as caught:
         lease.take(folder, me, nobody_knows, patience=0.5)
-    assert 0.5 <= time.monotonic() - began < 2
+    assert 0.5 <= time.monotonic() - began < lease.PATIENCE / 4
     assert "on node7" in str(caught.value)
     assert "pangeo-hpc runs cancel climatology --free" in str(caught.value)
 
@@ -143,7 +143,7 @@ def test_the_end_of_the_job_frees_the_run(
 ) -> None:
     """While the holder's job runs the run is busy; when it has ended it is taken."""
     elsewhere(folder, me, job_id="41", scheduler="slurm")
-    with pytest.raises(RunBusy, match="(?s)job 41.*pangeo-hpc runs cancel climatology"):
+    with pytest.raises(RunBusy, match=r"(?s)job 41.*pangeo-hpc runs cancel climatology"):
         lease.take(folder, me, lambda _: JobState.RUNNING)
     answers = iter([None, None, JobState.TIMEOUT])
     monkeypatch.setattr(lease.time, "sleep", lambda _: None)
@@ -217,7 +217,7 @@ def test_the_heartbeat_goes_on_by_itself(
     held = lease.take(folder, me, nobody_knows)
     held.holder = replace(held.holder, renewed_at="long ago")
     held.start_heartbeat()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while held.holder.renewed_at == "long ago":
         assert time.monotonic() < end
         time.sleep(0.01)

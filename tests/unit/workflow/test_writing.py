@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from pangeo_hpc.errors import Exit, RequestRefused, RunBusy, StoppedInTime, UsageError
+from pangeo_hpc.errors import Exit, NotAllowed, RequestRefused, RunBusy, StoppedInTime, UsageError
 from pangeo_hpc.workflow import lease, template
 from pangeo_hpc.workflow.deadline import Deadline
 from tests.unit.workflow.conftest import Begin, put, stamps
@@ -102,12 +104,14 @@ def test_all_kinds_of_variables_come_back(attempt: Begin, tmp_path: Path) -> Non
 def test_attributes_say_what_wrote_it(attempt: Begin, folder: Path, tmp_path: Path) -> None:
     """Who finds the store in a year reads there how it came about."""
     with attempt() as now:
-        path = put(now, small().assign_attrs(title="t"), tmp_path / "out.zarr").path
+        ds = small().assign_attrs(title="t", pangeo_hpc_jobs="of the input")
+        path = put(now, ds, tmp_path / "out.zarr").path
     told = opened(path).attrs
     assert told["title"] == "t"
     assert told["pangeo_hpc_state"] == "complete"
     assert told["pangeo_hpc_run"] == "climatology"
     assert told["pangeo_hpc_site"] == "here"
+    assert "pangeo_hpc_jobs" not in told
     assert told["pangeo_hpc_script"] == "c.py"
     assert told["pangeo_hpc_script_sha256"] == "code 1"
     assert "xarray" in told["pangeo_hpc_versions"]
@@ -306,6 +310,26 @@ def test_making_the_template_may_be_killed(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_the_last_step_may_be_killed(
+    attempt: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the mark and the consolidated metadata: the next attempt does the rest."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "out.zarr"
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr, "consolidate_metadata", killed)
+        with attempt() as now, pytest.raises(KeyboardInterrupt):
+            put(now, small(), target)
+    with attempt() as now:
+        assert put(now, small(), target).written == 0
+    group = zarr.open_group(target, mode="r")
+    assert group.metadata.consolidated_metadata is not None
+    assert group.attrs["pangeo_hpc_state"] == "complete"
+
+
 def test_unfinished_files_are_swept(attempt: Begin, tmp_path: Path) -> None:
     """A killed writer leaves its temporary file."""
     target = tmp_path / "out.zarr"
@@ -317,6 +341,24 @@ def test_unfinished_files_are_swept(attempt: Begin, tmp_path: Path) -> None:
     with attempt() as now:
         put(now, small(), target)
     assert not left.exists()
+
+
+def test_a_full_disk_is_told(
+    attempt: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is noticed when the data are synced, or when the store is begun."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for what in ("_sync", "LocalStore._open"):
+        with attempt() as now, monkeypatch.context() as patched:
+            patched.setattr(f"pangeo_hpc.workflow.store.{what}", full)
+            with pytest.raises(NotAllowed, match="the disk is full") as caught:
+                put(now, small(), tmp_path / "out.zarr")
+            assert caught.value.exit_code == Exit.NOT_ALLOWED
+    with attempt() as now:
+        assert put(now, small(), tmp_path / "out.zarr").written == 4
 
 
 def test_a_stale_attempt_writes_nothing_more(attempt: Begin, folder: Path, tmp_path: Path) -> None:
