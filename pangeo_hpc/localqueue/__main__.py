@@ -158,6 +158,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         retry = isinstance(error, SchedulerError) and error.retry
         return TRY_AGAIN if retry else int(error.exit_code)
+    except OSError as error:
+        # Something of the system failed half-way: not a refusal, the job may be there.
+        print(f"the queue could not finish: {error}", file=sys.stderr)
+        return TRY_AGAIN
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -43,18 +43,14 @@ class Daemon:
         self.busy_at = time.monotonic()
         self.swept_at: float | None = None
         self.told_to_end = False
+        self.complaint = ""
 
     def serve(self) -> None:
-        """Run until there is nothing to do; return at once if the queue has a daemon already."""
+        """Run until there is nothing to do, or at once if the queue has another daemon."""
         for number in _PLAIN:
             signal.signal(number, signal.SIG_DFL)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        with self.store.locked():
-            other = daemon_of(self.store)
-            if other and other != trees.myself():
-                return
-            register(self.store, trees.myself(), self.settings)
         with Pulse(self.store) as pulse:
             while (pause := self._careful_turn()) is not None:
                 pulse.wait(pause)
@@ -65,21 +61,32 @@ class Daemon:
         wake(self.store)
 
     def _careful_turn(self) -> float | None:
-        """Do one turn; a full disk or a held lock is waited out."""
+        """Do one turn; a full disk or a held lock is waited out, a removed queue is not."""
         try:
-            return self.turn()
-        except PangeoHpcError as error:
-            _LOG.warning("%s", error)
-            return 0.0 if self.told_to_end else 5.0
-        except OSError as error:
-            _LOG.warning("something of the system failed: %s", error)
-            return 0.0 if self.told_to_end else 5.0
+            pause = self.turn()
+        except (PangeoHpcError, OSError) as error:
+            if str(error) != self.complaint:
+                self.complaint = str(error)
+                _LOG.warning("%s", error)
+            gone = not self.store.root.exists()
+            return None if self.told_to_end or gone else 5.0
+        self.complaint = ""
+        return pause
+
+    def _is_ours(self) -> bool:
+        """Tell whether we are the daemon still, or again; the caller holds the lock."""
+        other = daemon_of(self.store)
+        if other is None:
+            register(self.store, trees.myself(), self.settings)
+        return other is None or other == trees.myself()
 
     def turn(self) -> float | None:
         """Settle, start what can start, and return the seconds to the next turn, None to end."""
         now = time.time()
         self._collect()
         with self.store.locked():
+            if not self._is_ours():
+                return None
             show_alive(self.store)
             elements = settle(self.store, now=now)
             self._give_up(elements, now)

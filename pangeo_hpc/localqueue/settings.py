@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.units import parse_duration, parse_memory
 
@@ -99,7 +97,7 @@ def measured_cores() -> int:
 
 def measured_memory() -> int:
     """Return the bytes of memory this process may use."""
-    memory = int(psutil.virtual_memory().total)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for folder in _cgroups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             limit = _read_word(folder / name)

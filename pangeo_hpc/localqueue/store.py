@@ -29,10 +29,14 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
-        with refusals(self.root):
+        try:
             private.ensure_directory(self.root)
             self.active_folder.mkdir(mode=0o700, exist_ok=True)
             self.ended_folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            message = f"{self.root} cannot hold a queue: {error.strerror}"
+            hint = "set user_state in the site YAML to a folder that you may write"
+            raise NotAllowed(message, hint=hint) from error
 
     @property
     def active_folder(self) -> Path:
@@ -58,7 +62,7 @@ class Store:
             raise SchedulerUnreachable(message, hint="try again in a moment") from None
         except OSError as error:
             message = f"the queue in {self.root} cannot be locked: {error.strerror}"
-            hint = "set `state` of this scheduler in the site YAML to a folder on a local disk"
+            hint = "set user_state in the site YAML to a folder on a local disk"
             raise SchedulerUnreachable(message, hint=hint) from error
         try:
             yield

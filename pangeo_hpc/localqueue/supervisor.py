@@ -11,8 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from types import FrameType
 
 from pangeo_hpc.errors import PangeoHpcError
@@ -24,24 +23,17 @@ from pangeo_hpc.localqueue.script import start_script
 from pangeo_hpc.localqueue.settings import Settings
 from pangeo_hpc.localqueue.settle import begin, end_leftovers, marks, node_failed
 from pangeo_hpc.localqueue.store import Store
+from pangeo_hpc.localqueue.verdict import Cause, over_memory, over_walltime, verdict
 from pangeo_hpc.processes import ProcessId, identify
 from pangeo_hpc.schedulers.base import JobState
-from pangeo_hpc.units import format_memory, format_walltime
 
 _LOG = logging.getLogger(__name__)
 # A young tree, and one that is being ended, are looked at more often, in seconds.
 _SOON, _ENDING_SAMPLE = 0.05, 0.1
 # How long the end of a job waits for room on a full disk, in seconds.
 _PATIENCE = 3600.0
-
-
-@dataclass(frozen=True)
-class _Cause:
-    """Why a tree is being ended, and how long after SIGTERM it is killed."""
-
-    state: JobState | None
-    reason: str
-    grace: float
+# A queue whose folder is missing for so long was removed; its jobs are ended, in seconds.
+_REMOVED = 5.0
 
 
 def supervise(
@@ -65,7 +57,7 @@ class _Supervisor:
         self.element = element
         self.settings = settings
         self.environ = environ
-        self.cause: _Cause | None = None
+        self.cause: Cause | None = None
         self.kill_at = 0.0
         self.peak = 0
         self.pause = min(_SOON, settings.sample)
@@ -74,6 +66,8 @@ class _Supervisor:
         self.deadline = time.monotonic() + element.job.walltime
         self.told_to_end = False
         self.revived = False
+        self.complaint = ""
+        self.seen_at = time.monotonic()
         self._awake, waker = os.pipe()
         for descriptor in (self._awake, waker):
             os.set_blocking(descriptor, False)
@@ -99,7 +93,7 @@ class _Supervisor:
             self._sleep()
         if self.revived:
             end_leftovers(marks(self.store, self.element), None)
-        return self._finish(*self._verdict())
+        return self._finish(*verdict(self.cause, self.status))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -110,6 +104,7 @@ class _Supervisor:
         """Start the script, and write down that it runs. Raise OSError if that is not possible."""
         started = time.time()
         self.script = start_script(self.store, self.element, started)
+        trees.sacrifice(self.script.pid)
         self.deadline = time.monotonic() + self.element.job.walltime
         self._write(
             replace(
@@ -139,19 +134,29 @@ class _Supervisor:
         self.peak = max(self.peak, used)
         limit, wait = self.element.job.memory, self.settings.kill_wait
         if used > limit:
-            words = f"used {format_memory(used)} of {format_memory(limit)}"
-            self._begin_end(_Cause(JobState.OUT_OF_MEMORY, words, 0.0))
-        elif self.store.cancel_requested(self.element):
-            self._begin_end(_Cause(JobState.CANCELLED, "cancelled", wait))
+            self._begin_end(over_memory(used, limit))
+        elif self._cancelled():
+            self._begin_end(Cause(JobState.CANCELLED, "cancelled", wait))
         elif self.told_to_end:
-            self._begin_end(_Cause(JobState.NODE_FAIL, "the machine ended it (SIGTERM)", wait))
+            self._begin_end(Cause(JobState.NODE_FAIL, "the machine ended it (SIGTERM)", wait))
         elif self.status is not None and any(trees.is_here(who) for who in tree):
-            self._begin_end(_Cause(None, "", wait))
+            self._begin_end(Cause(None, "", wait))
         elif time.monotonic() > self.deadline:
-            words = f"ran for longer than {_time(self.element.job.walltime)}"
-            self._begin_end(_Cause(JobState.TIMEOUT, words, wait))
+            self._begin_end(over_walltime(self.element.job.walltime, wait))
 
-    def _begin_end(self, cause: _Cause) -> None:
+    def _cancelled(self) -> bool:
+        """Tell whether somebody wants the job ended, or took its whole queue away."""
+        try:
+            if self.store.cancel_requested(self.element):
+                return True
+            if self.store.root.exists():
+                self.seen_at = time.monotonic()
+        except OSError as error:
+            self._complain(error)  # the file system does not answer; that is no order
+            self.seen_at = time.monotonic()
+        return time.monotonic() - self.seen_at > _REMOVED
+
+    def _begin_end(self, cause: Cause) -> None:
         """Begin to end the tree, once; going over memory later only hastens it."""
         if self.cause is None:
             self.cause = cause
@@ -180,17 +185,6 @@ class _Supervisor:
         if ready:
             os.read(self._awake, 4096)
 
-    def _verdict(self) -> tuple[JobState, str]:
-        """Return how the job ended, and why."""
-        if self.cause is not None and self.cause.state is not None:
-            return self.cause.state, self.cause.reason
-        code = os.waitstatus_to_exitcode(self.status) if self.status is not None else 1
-        if code == 0:
-            return JobState.COMPLETED, ""
-        if code < 0:
-            return JobState.FAILED, f"ended by {_signal_name(-code)}"
-        return JobState.FAILED, f"exit status {code}"
-
     def _finish(self, state: JobState, reason: str) -> JobState:
         """Write the last word; on a full disk, wait for room."""
         code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
@@ -198,7 +192,7 @@ class _Supervisor:
             self.element.standing,
             exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
-            memory_used=self.peak if self.script else None,
+            memory_used=self.peak or None,
         )
         now = time.time()
         if state is JobState.NODE_FAIL:
@@ -206,9 +200,10 @@ class _Supervisor:
         else:
             last = last.end(state, reason, now=now)
         until, pause = time.monotonic() + _PATIENCE, 0.5
-        while not self._write(last) and time.monotonic() < until:
+        while not self._write(last) and self.store.root.exists() and time.monotonic() < until:
             time.sleep(pause)
             pause = min(pause * 2, 30.0)
+        self._revive_daemon(patience=20.0)
         return last.state
 
     def _write(self, standing: Standing) -> bool:
@@ -217,17 +212,18 @@ class _Supervisor:
         try:
             self.store.write(self.element, standing)
         except (OSError, PangeoHpcError) as error:
-            _LOG.warning("job %s: %s", self.element.id, error)
+            self._complain(error)
             return False
         return True
 
-    def _revive_daemon(self) -> None:
+    def _revive_daemon(self, patience: float = 0.5) -> None:
         """Start another daemon if it was killed, so that waiting jobs need no living user."""
         if daemon_of(self.store):
             return
         try:
-            with self.store.locked(timeout=0.5):
-                if daemon_of(self.store):
+            with self.store.locked(timeout=patience):
+                others = (e for e in self.store.active() if not e.standing.state.ended)
+                if daemon_of(self.store) or not any(others):
                     return
                 # The daemon must not come back to us; what slips away from the job meanwhile
                 # is found by its marks in the end.
@@ -238,15 +234,10 @@ class _Supervisor:
                 finally:
                     trees.adopt_orphans(True)
         except (OSError, PangeoHpcError) as error:
-            _LOG.warning("no daemon could be started: %s", error)
+            self._complain(error)
 
-
-def _time(seconds: float) -> str:
-    return format_walltime(timedelta(seconds=seconds))
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    def _complain(self, error: Exception) -> None:
+        """Log what went wrong, once as long as it stays the same."""
+        if str(error) != self.complaint:
+            self.complaint = str(error)
+            _LOG.warning("job %s: %s", self.element.id, error)

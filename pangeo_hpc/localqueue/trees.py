@@ -16,6 +16,7 @@ from pangeo_hpc.processes import ProcessId, boot_id, identify
 
 _PROC = Path("/proc")
 _PR_SET_CHILD_SUBREAPER = 36
+_EXPENDABLE = 300
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,15 @@ def adopt_orphans(wanted: bool) -> None:
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def sacrifice(pid: int) -> None:
+    """Make the kernel end a process and its children before us when memory is short."""
+    try:
+        ours = int((_PROC / "self/oom_score_adj").read_text())
+        (_PROC / str(pid) / "oom_score_adj").write_text(str(min(1000, ours + _EXPENDABLE)))
+    except (OSError, ValueError):
+        return
 
 
 def _known(stat: _Stat) -> ProcessId:
