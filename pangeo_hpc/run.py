@@ -5,7 +5,6 @@ are sent its `Result`, and return an answer. `converse` and `aconverse` carry on
 synchronous command line and the asynchronous hub share every word of it.
 """
 
-import asyncio
 import os
 import subprocess
 import time
@@ -108,6 +107,8 @@ def run(command: Command) -> Result:
 
 async def arun(command: Command) -> Result:
     """Run one program like `run`, without blocking the event loop."""
+    import asyncio
+
     started = time.monotonic()
     try:
         process = await asyncio.create_subprocess_exec(*command.argv, **_options(command))

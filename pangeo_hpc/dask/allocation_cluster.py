@@ -10,9 +10,6 @@ from pangeo_hpc.dask.program import Launch, Program
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.schedulers.base import Scheduler
 
-# Seconds for workers to end before their step is ended.
-_PATIENCE = 5.0
-
 
 class AllocationCluster(ProgramCluster):
     """Client and scheduler in this process, workers on every node of its job, the first too.
@@ -42,7 +39,7 @@ class AllocationCluster(ProgramCluster):
             argv = scheduler.step(
                 ("/bin/bash", str(script)), allocation.facts, cores=cores, memory=memory
             )
-            return Launch(argv, folder / f"{unit}.log", patience=_PATIENCE)
+            return Launch(argv, folder / f"{unit}.log")
 
         super().__init__(
             scheduler=scheduler_spec(host, security),
@@ -58,13 +55,6 @@ class AllocationCluster(ProgramCluster):
         if n not in (0, self.workers_per_unit):
             text = f"job {self.allocation.job_id} holds {self.workers_per_unit} workers, not {n}"
             raise UsageError(text, hint="for a changing number of workers: where='jobs'")
-
-    async def _before_close(self) -> None:
-        """Let the workers end by themselves: a step that is ended kills them."""
-        if self.scheduler is None:
-            return
-        for worker in list(self.scheduler.workers):
-            self.scheduler.close_worker(worker)
 
     def _names(self, unit: str) -> set[str]:  # noqa: ARG002 - of the base class
         """Return every worker that is there: all of them are of the one unit."""

@@ -7,6 +7,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from distributed.utils import silence_logging_cmgr
 from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.errors import UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import JobStatus
+
+# Seconds that a busy worker gets to end.
+_DISMISS = 3.0
 
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
@@ -196,6 +200,20 @@ class WorkerCluster(SpecCluster):
 
     async def _before_close(self) -> None:
         """End what must be ended even if the rest of closing fails."""
+        await self._dismiss()
+
+    async def _dismiss(self) -> None:
+        """Let all workers end by themselves: those that are idle at once, busy ones soon.
+
+        Ended from outside they leave spilled data behind: a batch system kills what is left of a
+        job when the job's shell has ended, and srun its step.
+        """
+        message = {"op": "terminate", "timeout": _DISMISS, "reason": "cluster-close"}
+        if self.scheduler is None or not self.scheduler.workers:
+            return
+        tell = self.scheduler.broadcast(msg=message, nanny=True, on_error="ignore")
+        with suppress(OSError, TimeoutError):
+            await asyncio.wait_for(tell, 3 * _DISMISS)
 
     async def _after_close(self) -> None:
         """Make sure that nothing is left."""

@@ -87,7 +87,8 @@ class Desk:
             command=("/bin/bash", str(self.script(address)), "--name", worker),
             use="dask",
             person=self.person,
-            setup=self.command.setup,
+            # the job's shell outlives the workers, which are told to end too and clean up then
+            setup=(*self.command.setup, "trap : TERM"),
             environment=self.command.environment,
             folder=folder,
         )
@@ -266,14 +267,18 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
             unit.status = Status.closed
 
     async def _before_close(self) -> None:
-        """Cancel all jobs with one call, before anything else can fail."""
+        """Cancel the jobs that wait, with one call, and let the others end by themselves."""
+        units = list(self.workers.items())
         try:
             ids = await self.desk.aside(self.desk.find)
-            await self.desk.aside(partial(self.desk.cancel, ids))
+            at_work = {u.job_id for name, u in units if self._names(name) & self.observed}
+            waiting = [job_id for job_id in ids if job_id not in at_work]
+            await self.desk.aside(partial(self.desk.cancel, waiting))
         except SchedulerError:
-            return  # asked again until the queue is empty of them, or said at the end
-        for unit in self.workers.values():
+            pass  # asked again until the queue is empty of them, or said at the end
+        for _, unit in units:
             unit.status = Status.closing
+        await self._dismiss()
 
     async def _after_close(self) -> None:
         try:
@@ -288,7 +293,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
         while left:
             try:
                 left = await self.desk.aside(partial(self.desk.still_there, left))
-                if left and pause > 2:
+                if left and pause > 1:
                     await self.desk.aside(partial(self.desk.cancel, left))
             except SchedulerError as error:
                 words = f": {error.text}"

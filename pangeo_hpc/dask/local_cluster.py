@@ -13,8 +13,17 @@ from pangeo_hpc.errors import WorkerJobFailed
 LOOPBACK = "127.0.0.1"
 
 
+# Seconds for programs to end whose workers have been dismissed.
+_PATIENCE = 5.0
+
+
 class ProgramCluster(WorkerCluster):
     """A cluster whose units are programs that we start ourselves."""
+
+    async def _before_close(self) -> None:
+        await self._dismiss()
+        for unit in self.workers.values():
+            unit.patience = _PATIENCE
 
     async def _ended_units(self) -> dict[str, WorkerJobFailed]:
         problems = {name: unit.problem() for name, unit in self.workers.items()}

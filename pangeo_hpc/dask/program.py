@@ -26,22 +26,21 @@ _GRACE = 15.0
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start: a command, variables over those of this process, and a file for its output.
-
-    `patience` is how many seconds it gets to end before it is told to.
-    """
+    """What to start: a command, variables over those of this process, and a file for its output."""
 
     argv: tuple[str, ...]
     log: Path
     variables: Mapping[str, str] = field(default_factory=dict)
-    patience: float = 0.0
 
 
 class Program(ProcessInterface):
     """One program that runs Dask workers.
 
-    `prepare` makes its command from the scheduler's address and the program's name.
+    `prepare` makes its command from the scheduler's address and the program's name. `patience` is
+    how many seconds it gets to end by itself before it is told to.
     """
+
+    patience = 0.0
 
     def __init__(
         self,
@@ -96,8 +95,7 @@ class Program(ProcessInterface):
             shutil.rmtree(self.launch.variables[SPILL], ignore_errors=True)
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        if self.launch and self.launch.patience:
-            await self._until_ended(process, self.launch.patience)
+        await self._until_ended(process, self.patience)
         if _ended(process) is None:
             os.kill(process.pid, signal.SIGTERM)
         await self._until_ended(process, self.grace)

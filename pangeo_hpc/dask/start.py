@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from pangeo_hpc.allocation import Allocation
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, variables_of
 from pangeo_hpc.dask.security import VALID, make_keys
 from pangeo_hpc.dask.shape import Shape, shape_of
-from pangeo_hpc.errors import UsageError
+from pangeo_hpc.errors import UsageError, WorkerJobFailed
 from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import Scheduler, SchedulerOptions
@@ -223,9 +223,11 @@ class _Office:
         elif self.node_kind == "local" or self.ask.node_type:
             most_cores = min(most_cores, self.node.cores)
             most_memory = min(most_memory, self.node.memory)
-        cores = most_cores if self.ask.cores is None else int(self.ask.cores)
-        memory = self.ask.memory
-        bytes_ = most_memory if memory is None else _bytes(memory)
+        asked = self.ask
+        cores = most_cores if asked.cores is None else _parsed("cores", int, asked.cores)
+        bytes_ = most_memory
+        if asked.memory is not None:
+            bytes_ = _parsed("memory", _bytes, asked.memory)
         if cores < 1 or cores > most_cores or bytes_ > most_memory:
             text = f"{cores} cores and {bytes_ >> 20} MiB are not there for local workers"
             hint = f"there are {most_cores} cores and {most_memory >> 20} MiB"
@@ -310,11 +312,24 @@ def address_of(interface: str | None) -> str:
 
 
 def _scaled(cluster: "WorkerCluster", number: int, *, wait: bool) -> "WorkerCluster":
-    """Return a cluster with its first workers, or close it and raise why it has none."""
+    """Return a cluster with its first workers, or close it and raise why it has none.
+
+    If only some of them come, in a job that was waited for, the work goes on with these.
+    """
+    from distributed.exceptions import WorkerStartTimeoutError
+
     try:
         cluster.scale(number)
         if wait and number:
             cluster.wait_for_workers(number, _PATIENCE)
+    except WorkerStartTimeoutError as error:
+        text = f"{error.available_workers} of {number} workers came within {_PATIENCE:.0f} s"
+        if error.available_workers:
+            announce(f"only {text}; see {cluster.folder}/*.log")
+            return cluster
+        cluster.close()
+        hint = f"their output: {cluster.folder}/*.log; can they reach {cluster.scheduler_address}?"
+        raise WorkerJobFailed(text, hint=hint) from None
     except BaseException:
         cluster.close()
         raise
@@ -326,8 +341,12 @@ def _in_notebook() -> bool:
     return "ipykernel" in sys.modules and "PANGEO_HPC_RUN" not in os.environ
 
 
-def _bytes(memory: int | str) -> int:
+def _parsed(what: str, parse: Callable[[int | str], int], value: int | str) -> int:
     try:
-        return memory if isinstance(memory, int) else parse_memory(memory)
+        return parse(value)
     except ValueError as error:
-        raise UsageError(f"memory: {error}") from error
+        raise UsageError(f"{what}: {error}") from error
+
+
+def _bytes(memory: int | str) -> int:
+    return memory if isinstance(memory, int) else parse_memory(memory)

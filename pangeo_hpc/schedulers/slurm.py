@@ -1,7 +1,7 @@
 """Slurm: every question this package asks of it."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,16 +13,21 @@ from pangeo_hpc.schedulers.base import (
     Account,
     AllocationFacts,
     JobRequest,
-    JobState,
     JobStatus,
     Node,
     Queue,
     SchedulerOptions,
 )
-from pangeo_hpc.schedulers.slurm_parse import array_of
+from pangeo_hpc.schedulers.slurm_ids import (
+    array_of,
+    asked_for,
+    chunks,
+    ended,
+    never_began,
+    with_arrays,
+)
+from pangeo_hpc.schedulers.slurm_text import is_whole, moment
 
-# Arguments of one call stay far below what a system takes.
-IDS_PER_CALL = 500
 # How far back a job is looked for by its name.
 FOUND_SINCE = "now-7days"
 # Times come as seconds since 1970 whatever the zone, array tasks are never cut to "...".
@@ -32,13 +37,11 @@ ASKING = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
 class Feature(StrEnum):
     """What not every Slurm in use can do."""
 
-    SHARING_STEPS = "steps that share the job's resources"
-    END_IN_ENVIRONMENT = "a job's end in its environment"
+    SHARING_STEPS = "srun --overlap: steps that share the job's resources"
 
 
 FEATURES: Mapping[Feature, tuple[int, ...]] = {
     Feature.SHARING_STEPS: (20, 11),
-    Feature.END_IN_ENVIRONMENT: (23, 2),
 }
 
 
@@ -50,8 +53,9 @@ def lacking(version: tuple[int, ...]) -> frozenset[Feature]:
 class Slurm:
     """Slurm as a `Scheduler`: argument lists out, plain text in.
 
-    `status` asks squeue once for up to 500 jobs; `history` asks sacct, and squeue about what sacct
-    does not know yet or at all (slurmctld remembers an ended job for MinJobAge, 5 minutes).
+    `status` asks squeue once for up to 500 jobs, which knows an ended one for MinJobAge (5 minutes)
+    and without the memory it used; `history` asks sacct, and squeue about what sacct does not know
+    yet or at all. The names of jobs are never asked for.
     """
 
     kind = "slurm"
@@ -86,9 +90,8 @@ class Slurm:
         raise slurm_words.refused(result)
 
     def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
-        """Ask squeue about jobs that have not ended."""
-        known = yield from self._queue(ids)
-        return {job_id: job for job_id, job in known.items() if not job.state.ended}
+        """Ask squeue about jobs, also those that ended in the last minutes."""
+        return (yield from self._queue(ids))
 
     def history(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
         """Ask sacct, then squeue about jobs of which sacct does not know the end.
@@ -98,7 +101,7 @@ class Slurm:
         """
         recorded: dict[str, JobStatus] = {}
         failure: SchedulerUnreachable | None = None
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             # Elements that never began are one row, and not found by their own ids.
             whole = ",".join(dict.fromkeys(map(array_of, chunk)))
             try:
@@ -107,13 +110,13 @@ class Slurm:
                 failure = error
             else:
                 recorded |= slurm_parse.parse_history(text)
-        known = _asked(recorded, ids)
-        unsure = {job_id for chunk in _chunks(ids) for job_id in chunk} - _ended(known)
+        known = asked_for(recorded, ids)
+        unsure = {job_id for chunk in chunks(ids) for job_id in chunk} - ended(known)
         known |= yield from self._queue(sorted(unsure))
-        missing = unsure - _with_arrays(known)
+        missing = unsure - with_arrays(known)
         if failure and missing:
             raise failure
-        return known | _never_began(missing, recorded)
+        return known | never_began(missing, recorded)
 
     def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
         """Return the ids of a user's jobs of that name, from squeue, else from sacct's last week.
@@ -133,7 +136,7 @@ class Slurm:
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
         """Cancel jobs or elements of arrays, and return what went wrong, by id."""
         problems: dict[str, str] = {}
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             result = yield self._ask("scancel", *chunk)
             if slurm_words.no_answer(result):
                 raise slurm_words.unreachable(result)
@@ -147,7 +150,7 @@ class Slurm:
         if slurm_words.no_answer(result):
             raise slurm_words.unreachable(result)
         match = re.search(r"Job \d+ to start at (\d+) ", result.stderr)
-        return slurm_parse.moment(match[1]) if match else None
+        return moment(match[1]) if match else None
 
     def ends(self, job_id: str) -> Conversation[datetime | None]:
         """Return when the walltime of a running job is over, for Slurms that do not tell the job.
@@ -158,7 +161,7 @@ class Slurm:
         if slurm_words.no_such_job(result):
             return None
         match = re.search(r"^ +StartTime=\S+ EndTime=(\d+)", _text(result), re.M)
-        return slurm_parse.moment(match[1]) if match else None
+        return moment(match[1]) if match else None
 
     # -- the cluster ------------------------------------------------------------------------
 
@@ -220,11 +223,11 @@ class Slurm:
         error only if it was the only one.
         """
         known: dict[str, JobStatus] = {}
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             columns = ("-O", slurm_parse.QUEUE_FORMAT)
             result = yield self._ask("squeue", *_ALL, "-r", "-j", ",".join(chunk), *columns)
             if not slurm_words.no_such_job(result):
-                known |= _asked(slurm_parse.parse_queue(_text(result)), chunk)
+                known |= asked_for(slurm_parse.parse_queue(_text(result)), chunk)
         return known
 
     def _accounting(self, *asked: str) -> Conversation[str]:
@@ -255,45 +258,6 @@ _HISTORY = ("--noconvert", f"--format={','.join(slurm_parse.HISTORY_COLUMNS)}")
 def _text(result: Result) -> str:
     """Return what a question was answered. Raise SchedulerUnreachable if it failed or was cut."""
     slurm_words.check(result)
-    if not slurm_parse.is_whole(result.stdout):
+    if not is_whole(result.stdout):
         raise slurm_words.cut_off(result)
     return result.stdout
-
-
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    """Give the ids in groups, without those that cannot be ours: they must not become options."""
-    ours = [job_id for job_id in dict.fromkeys(ids) if slurm_parse.is_id(job_id)]
-    for start in range(0, len(ours), IDS_PER_CALL):
-        yield ours[start : start + IDS_PER_CALL]
-
-
-def _asked(known: Mapping[str, JobStatus], ids: Iterable[str]) -> dict[str, JobStatus]:
-    """Return the jobs that were asked for, themselves or as elements of their array."""
-    asked = set(ids)
-    return {
-        job_id: job for job_id, job in known.items() if job_id in asked or array_of(job_id) in asked
-    }
-
-
-def _with_arrays(known: Iterable[str]) -> set[str]:
-    """Return the ids of jobs, and of the arrays they are elements of."""
-    return {name for job_id in known for name in (job_id, array_of(job_id))}
-
-
-def _ended(known: Mapping[str, JobStatus]) -> set[str]:
-    """Return the jobs, and the arrays, of which nothing is left to run."""
-    alive = [job_id for job_id, job in known.items() if not job.state.ended]
-    return _with_arrays(known) - _with_arrays(alive)
-
-
-def _never_began(missing: set[str], recorded: Iterable[str]) -> dict[str, JobStatus]:
-    """Return the elements of known arrays of which Slurm keeps no record.
-
-    Each element is in a row of sacct's, except one that was cancelled by itself before it began.
-    """
-    arrays = {array_of(job_id) for job_id in recorded if "_" in job_id}
-    return {
-        job_id: JobStatus(id=job_id, state=JobState.CANCELLED, reason="cancelled before it began")
-        for job_id in missing
-        if "_" in job_id and array_of(job_id) in arrays
-    }

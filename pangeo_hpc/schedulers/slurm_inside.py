@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from pangeo_hpc.schedulers.base import AllocationFacts
 from pangeo_hpc.schedulers.slurm_hosts import expand_hosts
-from pangeo_hpc.schedulers.slurm_parse import moment
+from pangeo_hpc.schedulers.slurm_text import moment
 from pangeo_hpc.units import MIB, whole_mib
 
 
 def allocation(environ: Mapping[str, str]) -> AllocationFacts | None:
     """Return the job this process runs in, or None outside any job.
 
-    The times are there from Slurm 23.02 on; older ones tell them only when they are asked.
+    22.05 does not tell a job its times, newer ones do; `Slurm.ends` asks.
     """
     number = environ.get("SLURM_JOB_ID", "")
     if not number:

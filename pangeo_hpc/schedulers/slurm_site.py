@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pangeo_hpc.schedulers.base import Account, Node, NodeState, Queue
-from pangeo_hpc.schedulers.slurm_parse import walltime
+from pangeo_hpc.schedulers.slurm_text import walltime
 from pangeo_hpc.units import MIB
 
 ACCOUNT_COLUMNS = ("Cluster", "DefaultAccount", "Account", "DefaultQOS", "QOS")
@@ -73,9 +73,14 @@ def cluster_name(text: str) -> str | None:
 
 
 def pairs(line: str) -> dict[str, str]:
-    """Return the ``Key=value`` of a line; values may hold blanks, and the first of a key counts."""
-    found: dict[str, str] = {}
+    """Return the ``Key=value`` of a line; values may hold blanks, and the first of a key counts.
+
+    A node's reason is an administrator's text, which may look like facts; who wrote it and when
+    stands behind it in brackets.
+    """
+    line, _, reason = line.partition(" Reason=")
     marks = list(_KEY.finditer(line))
+    found = {"Reason": re.sub(r"\s*\[[^\s\]]+@[^\s\]]+\].*$", "", reason).strip()}
     for mark, after in zip(marks, [*marks[1:], None], strict=True):
         end = after.start() if after else len(line)
         found.setdefault(mark[1], line[mark.end() : end].strip())
@@ -103,7 +108,7 @@ def _node(facts: Mapping[str, str]) -> Node:
         memory_used=_number(facts, "AllocMem") * MIB,
         gpus=_gpus(configured, facts.get("Gres", "")),
         gpus_used=_gpus(taken, facts.get("GresUsed", "")),
-        reason=re.sub(r"\s*\[[^\]]*@[^\]]*\]$", "", facts.get("Reason", "")),
+        reason=facts["Reason"],
     )
 
 

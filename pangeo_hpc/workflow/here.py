@@ -58,31 +58,38 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
         env={**os.environ, **environment.variables, **variables},
         preexec_fn=_end_with_parent(),  # noqa: PLW1509, this program has no threads
     )
-    _record(script.run_name, place, process.pid).write()
+    _record(site, script.run_name, place, process.pid).write()
     with _forwarding(process):
         code = process.wait()
     files.write_atomic(place / "exit", f"{Ended(code).status}\n")
     return Ended(code)
 
 
-def _record(name: str, place: Path, pid: int) -> jobs.Job:
+def _record(site: Site, name: str, place: Path, pid: int) -> jobs.Job:
     """Return what is remembered of an attempt that nobody submitted."""
     inside = allocation.current()
+    identity = processes.identify(pid)
+    key = _key_of(site, inside.scheduler) if inside else None
     request = {
-        "scheduler": inside.scheduler if inside else None,
+        "scheduler": key,
         "node_type": None,
         "nodes": len(inside.nodes) if inside else 1,
         "cores": inside.cores if inside else os.cpu_count(),
-        "process": asdict(identity) if (identity := processes.identify(pid)) else None,
+        "process": asdict(identity) if identity else None,
     }
     return jobs.Job(
         name=name,
         folder=place,
-        id=inside.job_id if inside else None,
-        state="taken" if inside else "here",
+        id=inside.job_id if inside and key else None,
+        state="taken" if key else "here",
         request=request,
         submitted=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _key_of(site: Site, kind: str) -> str | None:
+    """Return the site's key for the scheduler of the job we are in; None if it has none such."""
+    return next((key for key, entry in site.schedulers.items() if entry.type == kind), None)
 
 
 def _end_with_parent() -> Callable[[], None]:

@@ -1,6 +1,6 @@
 """Record what a real Slurm answers, into slurm/*.txt beside this file.
 
-As root on a machine that can run tests/cluster (5 minutes):
+As root on a machine that can run tests/cluster (15 minutes for all cases):
 
     PYTHONPATH=. python tests/recordings/record_slurm.py [CASE…]
 
@@ -25,7 +25,7 @@ from typing import Any
 
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.run import Command, Result, converse, minimal_environment
-from pangeo_hpc.schedulers.base import JobRequest, SchedulerOptions
+from pangeo_hpc.schedulers.base import AllocationFacts, JobRequest, SchedulerOptions
 from pangeo_hpc.schedulers.slurm import Slurm
 from pangeo_hpc.units import MIB
 from tests.cluster.config import ClusterConfig
@@ -134,6 +134,9 @@ class Case:
         head = f"#### case {self.name}\n# {self.about}\n# recorded from {version}\n"
         path = HERE / f"{self.name}.txt"
         path.write_text("\n".join([head, *self.steps]))
+        for home in (self.cluster.user(name).home for name in ("alice", "bob")):
+            for made in (home / "job.sh", home / "steps", *home.glob("*.env")):
+                made.unlink(missing_ok=True)
 
     def _write(self, result: Result, note: str) -> None:
         streams = ""
@@ -486,12 +489,23 @@ def _inside(it: Case) -> None:
         ("gpu", {"queue": "gpu", "gpus": 2}),
         ("again", {"requeue": True}),
     ):
-        it.submit(label, f"{env} > {home}/{label}.env; sleep 5", **changes)
+        task = "-$SLURM_ARRAY_TASK_ID" if "array" in changes else ""
+        it.submit(label, f"{env} > {home}/{label}{task}.env; sleep 5", **changes)
+    facts = AllocationFacts(job_id="", nodes=("c1", "c2"))
+    tell = ("sh", "-c", 'sleep 2; echo "$SLURMD_NODENAME $SLURM_CPUS_ON_NODE $0"')
+    first, second = (
+        shlex.join(SLURM.step((*tell, name), facts, cores=cores, memory=300 * MIB))
+        for name, cores in (("first", 3), ("second", 4))
+    )
+    both = f"{first} >> steps & {second} >> steps; wait"
+    body = f"cd {home}; date +%s > steps; {both}; date +%s >> steps"
+    it.submit("steps", body, nodes=2, cores=4, memory=600 * MIB)
     it.wait(["RUNNING", "COMPLETED"])
     it.cluster.admin(["scontrol", "requeue", it.ids["again"]])
     it.wait(["COMPLETED"], "again", seconds=200)
-    for label in ("one", "per-cpu", "two-nodes", "array", "gpu", "again"):
-        it.run(Command(("cat", f"{label}.env")), label)
+    for label in ("one", "per-cpu", "two-nodes", "array-0", "array-1", "gpu", "again"):
+        it.run(Command(("cat", f"{label}.env")), "")
+    it.run(Command(("cat", "steps")), "start, two steps at once of two seconds, end")
 
 
 @case("90-no-slurmdbd", "a Slurm without accounting: history from slurmctld while it remembers")
