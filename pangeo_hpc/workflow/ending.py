@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
-from pangeo_hpc.errors import PangeoHpcError, StoppedInTime
+from pangeo_hpc.errors import Exit, PangeoHpcError, StoppedInTime
 from pangeo_hpc.units import format_duration
 from pangeo_hpc.workflow.deadline import Deadline
 
@@ -46,6 +46,17 @@ class Words:
         sys.stderr.write(f"{start}{error}\n")
         sys.stderr.flush()
         raise SystemExit(int(error.exit_code))
+
+
+def exit_status(error: BaseException | None) -> int:
+    """Return what a script ends with if this error leaves it; 0 without one."""
+    if error is None:
+        return 0
+    if isinstance(error, PangeoHpcError):
+        return int(error.exit_code)
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return int(Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.NO)
 
 
 class Signals:

@@ -58,15 +58,15 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
         env={**os.environ, **environment.variables, **variables},
         preexec_fn=_end_with_parent(),  # noqa: PLW1509, this program has no threads
     )
-    _record(site, script.run_name, place, process.pid).write()
+    remember(site, folder, place, process.pid)
     with _forwarding(process):
         code = process.wait()
-    files.write_atomic(place / "exit", f"{Ended(code).status}\n")
+    note_end(place, Ended(code).status)
     return Ended(code)
 
 
-def _record(site: Site, name: str, place: Path, pid: int) -> jobs.Job:
-    """Return what is remembered of an attempt that nobody submitted."""
+def remember(site: Site, folder: runs.RunFolder, place: Path, pid: int | None = None) -> None:
+    """Note an attempt that nobody submitted: its process, by default ours, and the job it is in."""
     inside = allocation.current()
     identity = processes.identify(pid)
     key = _key_of(site, inside.scheduler) if inside else None
@@ -77,14 +77,19 @@ def _record(site: Site, name: str, place: Path, pid: int) -> jobs.Job:
         "cores": inside.cores if inside else os.cpu_count(),
         "process": asdict(identity) if identity else None,
     }
-    return jobs.Job(
-        name=name,
+    jobs.Job(
+        name=folder.name,
         folder=place,
         id=inside.job_id if inside and key else None,
         state="taken" if key else "here",
         request=request,
         submitted=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    ).write()
+
+
+def note_end(place: Path, status: int) -> None:
+    """Write down the exit status of an attempt, as a job's script does for itself."""
+    files.write_atomic(place / "exit", f"{status}\n")
 
 
 def _key_of(site: Site, kind: str) -> str | None:

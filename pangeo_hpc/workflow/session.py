@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pangeo_hpc import allocation, scratch
 from pangeo_hpc.errors import PangeoHpcError, RunBusy, UsageError
 from pangeo_hpc.site import Site, current_person, load_site
-from pangeo_hpc.workflow import lease, origin, runs
+from pangeo_hpc.workflow import here, lease, origin, runs
 from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
-from pangeo_hpc.workflow.ending import Signals, Words
+from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import admit
 from pangeo_hpc.workflow.progress import Progress
@@ -68,6 +68,7 @@ class Run:
         self._script, self._arguments = _main_program()
         self._inputs: dict[str, str] = {}
         self._stack = ExitStack()
+        self._place: Path | None = None
         self._attempt: Attempt | None = None
         self._began = time.monotonic()
         self.client: Any = None
@@ -84,10 +85,9 @@ class Run:
         return self._entered.folder
 
     def __enter__(self) -> "Run":
-        folder = self._open()
+        folder, number = self._open()
         inside = allocation.current()
-        number = os.environ.get(runs.ATTEMPT)
-        me = myself(inside, int(number) if number else None)
+        me = myself(inside, number)
         deadline = Deadline(inside.ends if inside else None)
         with ExitStack() as stack:
             # from here on a SIGTERM unwinds: it sends the workers home and gives the run back
@@ -95,6 +95,8 @@ class Run:
             held = lease.take(folder.path, me, Watch(folder, self._site))
             stack.callback(held.release)
             held.start_heartbeat()
+            if self._place is not None:
+                here.remember(self._site(), folder, self._place)
             self._attempt = Attempt(
                 folder=folder.path,
                 record=folder.record,
@@ -126,6 +128,8 @@ class Run:
             attempt.progress.say(f"the summary was not written: {problem}")
         finally:
             self._stack.close()
+            if self._place is not None:
+                here.note_end(self._place, exit_status(error))
         if error is None:
             self._words.remove()
 
@@ -189,15 +193,19 @@ class Run:
             raise UsageError("the run was not entered", hint=hint)
         return self._attempt
 
-    def _open(self) -> runs.RunFolder:
-        """Return the folder of the run this process belongs to, or of the one it names."""
+    def _open(self) -> tuple[runs.RunFolder, int | None]:
+        """Return the run this process belongs to, or the one it names, and the attempt's number.
+
+        A script that was simply started makes an attempt of its own.
+        """
         given = runs.current()
         if given is not None:
-            return given
+            number = os.environ.get(runs.ATTEMPT)
+            return given, int(number) if number else None
         name = self._asked_name or (self._script.stem if self._script else None)
         if name is None:
             raise UsageError("the run has no name", hint='write: workflow.start("name")')
-        return runs.open_run(
+        folder = runs.open_run(
             self._site(),
             current_person(),
             name,
@@ -205,6 +213,8 @@ class Run:
             arguments=self._arguments,
             force=FORCE in os.environ,
         )
+        claimed, self._place = folder.new_attempt()
+        return folder, claimed
 
     def _site(self) -> Site:
         """Return the site, which is read when it is needed first."""

@@ -333,6 +333,14 @@ def test_a_plain_script_is_a_run_too(site: Path, scripts: Scripts, tmp_path: Pat
     assert scripts.run(path, PANGEO_HPC_FORCE="1")[0] == 0
     with xr.open_zarr(store) as ds:
         assert float(ds.tas.max()) == 0.0
+    path.write_text(path.read_text().replace('print("after")', "    raise SystemExit(7)"))
+    assert scripts.run(path, PANGEO_HPC_FORCE="1")[0] == 7
+    ends = [(run / "attempts" / name / "exit").read_text() for name in sorted_names(run)]
+    assert ends == ["0\n", "0\n", "0\n", "7\n"]
+
+
+def sorted_names(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "attempts").iterdir())
 
 
 @pytest.mark.slow
