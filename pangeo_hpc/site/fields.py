@@ -30,6 +30,7 @@ from pangeo_hpc.site.reading import (
     read_template,
     read_token,
     read_url,
+    read_user_path,
     read_variable,
     read_word,
 )
@@ -121,6 +122,7 @@ FixedPath = Annotated[
     Path, BeforeValidator(read_path), PlainSerializer(str, when_used="json"), WithJsonSchema(_LOOSE)
 ]
 PathTemplate = Annotated[str, BeforeValidator(read_template), WithJsonSchema(_LOOSE)]
+UserPath = Annotated[str, BeforeValidator(read_user_path), WithJsonSchema(_LOOSE)]
 Url = Annotated[
     str, BeforeValidator(read_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})
 ]

@@ -12,6 +12,8 @@ from pangeo_hpc.errors import UsageError
 
 # ${NAME} belongs to a shell and is left alone.
 PLACEHOLDER = re.compile(r"(?<!\$)\{([^{}]*)\}")
+# Some centres tell users where their directories are by a variable alone.
+SESSION_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)(?=/|$)")
 PLACEHOLDERS = frozenset({"user", "user[0]", "group", "project", "account"})
 _VALUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+:-]*")
 
@@ -82,6 +84,25 @@ def expand(template: str, key: str, person: Person, **more: str) -> str:
     if text == "~" or text.startswith("~/"):
         return str(person.home) + text[1:]
     return text
+
+
+def expand_path(
+    template: str, key: str, person: Person, environ: Mapping[str, str] | None = None
+) -> Path:
+    """Return a user's path: filled in like `expand`, from a variable of the session on.
+
+    ``$SCRATCH/x`` begins with what SCRATCH is where this runs. Raise UsageError, which names the
+    key, if it is not set to an absolute path.
+    """
+    text = expand(template, key, person)
+    variable = SESSION_VARIABLE.match(text)
+    if variable is None:
+        return Path(text)
+    value = (os.environ if environ is None else environ).get(variable[1], "")
+    if not value.startswith("/"):
+        hint = f"the centre sets it at login; or: export {variable[1]}=/path/of/yours"
+        raise UsageError(f"{key}: {variable[0]} is not set to an absolute path", hint=hint)
+    return Path(value + text[variable.end() :])
 
 
 def _hint(name: str) -> str:

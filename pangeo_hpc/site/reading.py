@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic_core.core_schema import ValidationInfo
 
+from pangeo_hpc.site.people import SESSION_VARIABLE
 from pangeo_hpc.site.tree import Scalar
 
 
@@ -173,6 +174,16 @@ def read_template(value: object, info: ValidationInfo) -> str:
     if text.startswith("~") and not re.match(r"~(/|$)", text):
         raise Wrong(f"{shown(text)} names another user's home", "write the whole path")
     return _placed(text, info)
+
+
+def read_user_path(value: object, info: ValidationInfo) -> str:
+    """Return a user's path: it may begin with a variable of their session, as in ``$SCRATCH``."""
+    text = read_line(value)
+    variable = SESSION_VARIABLE.match(text)
+    if variable is None:
+        return read_template(value, info)
+    rest = text[variable.end() :]
+    return variable[0] + (read_template(rest, info) if rest else "")
 
 
 def read_path(value: object, info: ValidationInfo) -> Path:

@@ -30,8 +30,9 @@ def test_a_shipped_site_names_its_sources(path):
 
 
 @pytest.mark.parametrize("path", SITES, ids=lambda path: path.stem)
-def test_every_node_type_of_a_shipped_site_can_be_used(path):
-    """Scheduler, paths and lines are complete for a user with an account."""
+def test_every_node_type_of_a_shipped_site_can_be_used(path, monkeypatch):
+    """Scheduler, paths and lines are complete for a user with an account, logged in there."""
+    monkeypatch.setenv("SCRATCH", "/scratch1/01234/alice")
     site = load_site(path, environ=ENVIRON, overrides={"account": "abc123", "project": "abc123"})
     person = current_person(ENVIRON)
     assert site.user_state_path(person).is_absolute()

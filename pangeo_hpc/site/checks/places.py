@@ -16,7 +16,7 @@ def every_user_apart(site: Site) -> list[Finding]:
         paths.append(("home.path", site.home.path))
     found = []
     for path, text in paths:
-        if not text.startswith("~") and "user" not in placeholders(text):
+        if not text.startswith(("~", "$")) and "user" not in placeholders(text):
             message = f"{text} is the same for every user"
             found.append(Finding(path, message, f"add {{user}}, as in {text.rstrip('/')}/{{user}}"))
     return found

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 from pydantic import Field, model_validator
 
 from pangeo_hpc.errors import UnknownName
-from pangeo_hpc.site.fields import AccountName, FixedPath, Line, PathTemplate, Remark, Word
+from pangeo_hpc.site.fields import AccountName, FixedPath, Line, Remark, UserPath, Word
 from pangeo_hpc.site.model.base import EMPTY, Entries, Entry, Part
 from pangeo_hpc.site.model.hub import Hub
 from pangeo_hpc.site.model.nodes import NodeType
 from pangeo_hpc.site.model.schedulers import SchedulerEntry
 from pangeo_hpc.site.model.software import Catalog, EnvironmentEntry, ObjectStore
 from pangeo_hpc.site.model.storage import Home, ScratchFilesystem
-from pangeo_hpc.site.people import Person, expand
+from pangeo_hpc.site.people import Person, expand_path
 
 FORMAT = 1
 
@@ -73,7 +73,7 @@ class Site(Part):
         description="The administrator's journals, accepted pins and plans.",
         examples=["/var/lib/pangeo-hpc"],
     )
-    user_state: PathTemplate = Field(
+    user_state: UserPath = Field(
         default="~/.local/state/pangeo-hpc",
         description="A user's runs, leases and private files; compute nodes must see it.",
         examples=["~/.local/state/pangeo-hpc"],
@@ -155,13 +155,13 @@ class Site(Part):
 
     def user_state_path(self, person: Person) -> Path:
         """Return where a person's runs, leases and private files are."""
-        return Path(expand(self.user_state, "user_state", self._with_defaults(person)))
+        return expand_path(self.user_state, "user_state", self._with_defaults(person))
 
     def scratch_path(self, person: Person, name: str | None = None) -> Path:
         """Return a person's directory on a scratch filesystem."""
         entry = self.scratch_filesystem(name)
         key = f"scratch.{entry.name}.path"
-        return Path(expand(entry.path, key, self._with_defaults(person)))
+        return expand_path(entry.path, key, self._with_defaults(person))
 
     def dump(self) -> dict[str, Any]:
         """Return the effective site as JSON: every value explicit, amounts as text with units.

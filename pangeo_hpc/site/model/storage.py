@@ -13,9 +13,9 @@ from pangeo_hpc.site.fields import (
     Flag,
     Line,
     Memory,
-    PathTemplate,
     Share,
     Token,
+    UserPath,
     Whole,
 )
 from pangeo_hpc.site.model.base import Entry, Part
@@ -84,8 +84,11 @@ class ScratchFilesystem(Entry):
         description="What administrators scan; absent = nothing is scanned.",
         examples=["/scratch"],
     )
-    path: PathTemplate = Field(
-        description="What a user gets; PANGEO_SCRATCH in notebooks, jobs and workers.",
+    path: UserPath = Field(
+        description=(
+            "What a user gets; PANGEO_SCRATCH in notebooks, jobs and workers. It may begin with a "
+            "variable of the user's session, such as $SCRATCH."
+        ),
         examples=["/scratch/{user}"],
     )
     purge: Purge | None = Field(
@@ -133,7 +136,7 @@ class ScratchFilesystem(Entry):
 class Home(Part):
     """Users' home directories."""
 
-    path: PathTemplate = Field(
+    path: UserPath = Field(
         description="Home of a user on the compute nodes.", examples=["/home/{user}"]
     )
     quota: Memory | None = Field(

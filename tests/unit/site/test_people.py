@@ -8,6 +8,7 @@ import pytest
 
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.site import Person, current_person, expand, placeholders
+from pangeo_hpc.site.people import expand_path
 
 ALICE = Person("alice", 1000, 1000, "climate", Path("/home/alice"))
 
@@ -45,6 +46,28 @@ def test_what_has_no_value_is_an_error_that_names_the_key():
     with pytest.raises(UsageError, match=r"\{login\} is not a placeholder"):
         expand("/p/{login}", "key", ALICE)
     assert expand("/p/{project}", "key", ALICE.with_defaults("acc", None)) == "/p/acc"
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("$SCRATCH", "/scratch1/07/alice"),
+        ("$SCRATCH/{user}/x", "/scratch1/07/alice/alice/x"),
+        ("~/x", "/home/alice/x"),
+        ("/s/$SCRATCH", "/s/$SCRATCH"),
+    ],
+)
+def test_a_path_may_begin_with_a_variable_of_the_session(template, path):
+    """Some centres tell users where their scratch is by a variable alone."""
+    environ = {"SCRATCH": "/scratch1/07/alice"}
+    assert expand_path(template, "key", ALICE, environ) == Path(path)
+
+
+@pytest.mark.parametrize("environ", [{}, {"SCRATCH": ""}, {"SCRATCH": "here"}])
+def test_a_variable_without_a_path_is_an_error_that_names_the_key(environ):
+    """Nothing is made in the working directory by mistake."""
+    with pytest.raises(UsageError, match=r"scratch.s.path: \$SCRATCH is not set"):
+        expand_path("$SCRATCH", "scratch.s.path", ALICE, environ)
 
 
 @pytest.mark.parametrize(
