@@ -42,7 +42,7 @@ class AllocationCluster(ProgramCluster):
             return Launch(argv, folder / f"{unit}.log")
 
         super().__init__(
-            scheduler=scheduler_spec(host, security),
+            scheduler=scheduler_spec(folder, host, security),
             worker={"cls": Program, "options": {"prepare": prepare}},
             security=security,
             silence_logs="error",

@@ -2,43 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dask
 from distributed.core import Status
 
-from pangeo_hpc import files, jobs
+from pangeo_hpc import jobs
 from pangeo_hpc.dask import undo
 from pangeo_hpc.dask.cluster import WorkerCluster
-from pangeo_hpc.dask.command import WorkerCommand
+from pangeo_hpc.dask.desk import Desk
 from pangeo_hpc.dask.program import said
 from pangeo_hpc.dask.servers import Scheduler
 from pangeo_hpc.errors import (
-    PangeoHpcError,
     SchedulerError,
     SchedulerUnreachable,
-    SubmitRefused,
-    SubmitUnclear,
     UsageError,
     WorkerJobFailed,
 )
-from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, render
-from pangeo_hpc.schedulers.base import Scheduler as BatchSystem
-from pangeo_hpc.site import Person, Site
 
 undo.dask_jobqueue()
 from dask_jobqueue.core import Job, JobQueueCluster  # noqa: E402
 
-T = TypeVar("T")
-
-# Programs of the batch system that run at once; a login node has a limit on processes.
-_AT_ONCE = 4
 # Seconds for cancelled jobs to leave the queue.
 _LEAVE = 60.0
 
@@ -53,112 +41,6 @@ _NOTHING: dict[str, object] = {
     "shared-temp-directory": None, "scheduler-options": {},
 }  # fmt: skip
 dask.config.update_defaults({"jobqueue": {_SECTION: _NOTHING}})
-
-
-@dataclass
-class Desk:
-    """Where a cluster's jobs are asked for and cancelled, a few at a time.
-
-    `limit` is how many jobs the site allows at once, None for any number.
-    """
-
-    site: Site
-    person: Person
-    ask: jobs.Ask
-    name: str
-    folder: Path
-    command: WorkerCommand
-    scheduler: BatchSystem
-    limit: int | None = None
-    runner: Runner = run
-    taken: dict[str, jobs.Job] = field(default_factory=dict)
-    unclear: list[Path] = field(default_factory=list)
-    _refusal: PangeoHpcError | None = None
-    _hands: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pangeo-hpc-jobs")
-    )
-
-    def request(self, address: str, worker: str, folder: Path | None = None) -> JobRequest:
-        """Return one worker job, held to the limits of the site."""
-        return jobs.plan(
-            self.site,
-            self.ask,
-            name=self.name,
-            command=("/bin/bash", str(self.script(address)), "--name", worker),
-            use="dask",
-            person=self.person,
-            # the job's shell outlives the workers, which are told to end too and clean up then
-            setup=(*self.command.setup, "trap : TERM"),
-            environment=self.command.environment,
-            folder=folder,
-        )
-
-    def script(self, address: str) -> Path:
-        """Return the shell script that every worker job runs, written when it is first needed."""
-        path = self.folder / "worker.sh"
-        if not path.exists():
-            text = self.command.script(address, in_job_script=True)
-            files.write_atomic(path, text, mode=0o700)
-        return path
-
-    def submit(self, address: str, worker: str) -> jobs.Job:
-        """Submit one worker job. After a refusal nothing more is asked until `again`."""
-        if self._refusal is not None:
-            raise self._refusal
-        folder = self.folder / "jobs" / worker
-        request = self.request(address, worker, folder)
-        try:
-            job = jobs.submit(
-                self.scheduler, request, folder, user=self.person.user, runner=self.runner
-            )
-        except SubmitRefused as error:
-            self._refusal = error
-            raise
-        except SubmitUnclear:
-            self.unclear.append(folder)
-            raise
-        self.taken[job.id or job.name] = job
-        return job
-
-    def find(self) -> list[str]:
-        """Look for jobs whose submission had no clear answer; return the ids of all there are."""
-        for folder in list(self.unclear):
-            job = jobs.recover(
-                self.scheduler, jobs.Job.read(folder), user=self.person.user, runner=self.runner
-            )
-            if job.id:
-                self.taken[job.id] = job
-        return [job.id for job in self.taken.values() if job.id]
-
-    def again(self) -> None:
-        """Forget a refusal: something may have changed since."""
-        self._refusal = None
-
-    def cancel(self, ids: Sequence[str]) -> dict[str, str]:
-        """Cancel jobs with one call and return what went wrong, by id."""
-        return jobs.cancel(self.scheduler, ids, runner=self.runner)
-
-    def status(self, taken: Sequence[jobs.Job]) -> list[JobStatus]:
-        """Return the state of jobs, with one question for all."""
-        return jobs.status_of(self.scheduler, taken, runner=self.runner)
-
-    def still_there(self, ids: Sequence[str]) -> list[str]:
-        """Return those of these jobs that have not ended."""
-        mine = [self.taken[job_id] for job_id in ids]
-        states = self.status(mine)
-        return [i for i, state in zip(ids, states, strict=True) if not state.state.ended]
-
-    async def aside(self, action: Callable[[], T]) -> T:
-        """Do something that blocks in one of a few threads."""
-        try:
-            future = self._hands.submit(action)
-        except RuntimeError:  # the interpreter is ending, and takes no new work for threads
-            return action()
-        return await asyncio.wrap_future(future)
-
-    def shut(self) -> None:
-        """Let the threads go."""
-        self._hands.shutdown(wait=False)
 
 
 class WorkerJob(Job):
@@ -216,7 +98,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
             security=security,
             silence_logs="error",
             scheduler_cls=Scheduler,
-            scheduler_options={"host": host, "port": 0, "dashboard": False},
+            scheduler_options={"folder": folder, "host": host, "port": 0, "dashboard": False},
             # what dask-jobqueue itself wants to know about a job
             config_name=_SECTION,
             cores=shape.processes * shape.threads,
@@ -268,6 +150,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
 
     async def _before_close(self) -> None:
         """Cancel the jobs that wait, with one call, and let the others end by themselves."""
+        self.desk.close()
         units = list(self.workers.items())
         try:
             ids = await self.desk.aside(self.desk.find)

@@ -38,7 +38,7 @@ class LocalCluster(ProgramCluster):
         security = command.keys.security()
         options = {"prepare": partial(_launch, folder, command)}
         super().__init__(
-            scheduler=scheduler_spec(LOOPBACK, security),
+            scheduler=scheduler_spec(folder, LOOPBACK, security),
             worker={"cls": Program, "options": options},
             security=security,
             silence_logs="error",
@@ -46,9 +46,10 @@ class LocalCluster(ProgramCluster):
         )
 
 
-def scheduler_spec(host: str, security: Any) -> dict[str, Any]:
+def scheduler_spec(folder: Path, host: str, security: Any) -> dict[str, Any]:
     """Return how a scheduler is started in this process, reached by TLS at one address."""
     options = {
+        "folder": folder,
         "host": host,
         "port": 0,
         "protocol": "tls://",

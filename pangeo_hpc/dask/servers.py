@@ -1,7 +1,7 @@
 """Dask's scheduler and worker, made fit for a host that other people use too."""
 
 import shutil
-import tempfile
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -24,18 +24,22 @@ class Worker(_NoHTTP, distributed.Worker):
 
 
 class Scheduler(_NoHTTP, distributed.Scheduler):
-    """A Dask scheduler that is reached over TLS only, with a private temporary directory.
+    """A Dask scheduler that is reached over TLS only, with a directory of its own in `folder`.
 
-    A server puts that directory first on `sys.path`, and its usual name, /tmp/dask-scratch-space,
-    may belong to somebody else (distributed 2026.8.0).
+    A server puts its directory first on `sys.path`, and the usual one, /tmp/dask-scratch-space, may
+    belong to somebody else (distributed 2026.8.0).
     """
 
-    def __init__(self, **options: Any) -> None:
-        self._private = tempfile.mkdtemp(prefix="dask-")
-        with dask.config.set({"temporary-directory": self._private}):
+    def __init__(self, *, folder: Path, **options: Any) -> None:
+        self._own = folder / "dask-scratch-space"
+        self._own.mkdir(mode=0o700, exist_ok=True)
+        # a lock would keep other processes out, of which there are none, and some shared
+        # filesystems have none
+        place = {"temporary-directory": str(folder), "distributed.worker.use-file-locking": False}
+        with dask.config.set(place):
             super().__init__(**options)
 
     async def close(self, *arguments: Any, **options: Any) -> None:
         """End the scheduler and remove its directory."""
         await super().close(*arguments, **options)
-        shutil.rmtree(self._private, ignore_errors=True)
+        shutil.rmtree(self._own, ignore_errors=True)

@@ -16,7 +16,8 @@ from pangeo_hpc.detect.queues import (
 from pangeo_hpc.detect.survey import Survey
 from pangeo_hpc.detect.words import one_line, plain_name, printable, quoted
 from pangeo_hpc.errors import SiteError
-from pangeo_hpc.site.builtin import Machine, local_yaml, this_machine
+from pangeo_hpc.machine import Machine, this_machine
+from pangeo_hpc.site.builtin import local_yaml
 from pangeo_hpc.site.find import Source
 from pangeo_hpc.site.load import read_site
 

@@ -19,10 +19,11 @@ from pangeo_hpc.localqueue.header import Parser, add_options, wish_of
 from pangeo_hpc.localqueue.launch import capacity_of, ensure_daemon, refuse_elsewhere
 from pangeo_hpc.localqueue.pulse import wake
 from pangeo_hpc.localqueue.records import Element
-from pangeo_hpc.localqueue.settings import Capacity, Settings
+from pangeo_hpc.localqueue.settings import Settings
 from pangeo_hpc.localqueue.settle import settle
 from pangeo_hpc.localqueue.store import Store, default_root
 from pangeo_hpc.localqueue.supervisor import supervise
+from pangeo_hpc.machine import Machine
 from pangeo_hpc.schedulers.base import JobState
 
 # What a caller may simply try again ends with this, so that it is never taken for a refusal.
@@ -113,7 +114,7 @@ class Desk:
             ensure_daemon(self.store, self.settings, os.environ)
         return active
 
-    def _capacity(self) -> Capacity:
+    def _capacity(self) -> Machine:
         return capacity_of(self.store, self.settings)
 
     def _check_place(self) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pangeo_hpc.localqueue.plan import Claim, starts
 from pangeo_hpc.localqueue.records import Element
-from pangeo_hpc.localqueue.settings import Capacity
 from pangeo_hpc.localqueue.settle import claim_of, dependencies, holds
 from pangeo_hpc.localqueue.store import Store
+from pangeo_hpc.machine import Machine
 from pangeo_hpc.schedulers.base import JobState
 from pangeo_hpc.units import format_memory
 
@@ -18,7 +18,7 @@ FORMAT = 1
 def jobs(
     store: Store,
     active: list[Element],
-    capacity: Capacity,
+    capacity: Machine,
     *,
     ids: Collection[str],
     name: str | None,
@@ -36,7 +36,7 @@ def jobs(
     return {"format": FORMAT, "jobs": [_job(element, outlook) for element in told]}
 
 
-def nodes(active: list[Element], capacity: Capacity) -> dict[str, Any]:
+def nodes(active: list[Element], capacity: Machine) -> dict[str, Any]:
     """Tell how large this machine is, and how much of it jobs have."""
     held = [element.job for element in active if holds(element)]
     node = {
@@ -50,7 +50,7 @@ def nodes(active: list[Element], capacity: Capacity) -> dict[str, Any]:
 
 
 def estimate(
-    store: Store, active: list[Element], capacity: Capacity, new: Element, *, now: float
+    store: Store, active: list[Element], capacity: Machine, new: Element, *, now: float
 ) -> dict[str, Any]:
     """Tell when a job would start if it were submitted now; null if nobody can say."""
     outlook = _outlook(store, [*active, new], capacity, now)
@@ -59,7 +59,7 @@ def estimate(
 
 
 def _outlook(
-    store: Store, active: list[Element], capacity: Capacity, now: float
+    store: Store, active: list[Element], capacity: Machine, now: float
 ) -> dict[str, tuple[float | None, str]]:
     """Return, for each waiting element, when it may start and what it waits for."""
     running = [claim_of(element, now) for element in active if holds(element)]
@@ -82,7 +82,7 @@ def _outlook(
     return told
 
 
-def _too_large(claim: Claim, capacity: Capacity) -> str:
+def _too_large(claim: Claim, capacity: Machine) -> str:
     asked = f"{claim.cores} cores and {format_memory(claim.memory)}"
     there = f"{capacity.cores} cores and {format_memory(capacity.memory)}"
     return f"asks for {asked}, this machine has {there}"

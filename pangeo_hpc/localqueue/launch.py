@@ -12,8 +12,9 @@ from pangeo_hpc.errors import SchedulerUnreachable
 from pangeo_hpc.files import refusals, write_json
 from pangeo_hpc.localqueue import trees
 from pangeo_hpc.localqueue.records import Element, identity_json, identity_of
-from pangeo_hpc.localqueue.settings import Capacity, Settings
+from pangeo_hpc.localqueue.settings import Settings
 from pangeo_hpc.localqueue.store import Store, read_record
+from pangeo_hpc.machine import Machine
 from pangeo_hpc.processes import ProcessId, boot_id, identify
 from pangeo_hpc.schedulers.local import package_environment, program
 
@@ -59,13 +60,13 @@ def daemon_of(store: Store) -> ProcessId | None:
     return who if trees.is_here(who) else None
 
 
-def capacity_of(store: Store, settings: Settings) -> Capacity:
+def capacity_of(store: Store, settings: Settings) -> Machine:
     """Return the size of the machine as the living daemon sees it, else as we do."""
     record = read_record(store.root / "daemon.json")
     if daemon_of(store) and isinstance(record, dict):
         cores, memory = record.get("cores"), record.get("memory")
         if isinstance(cores, int) and isinstance(memory, int):
-            return Capacity(cores, memory)
+            return Machine(cores, memory)
     return settings.capacity()
 
 

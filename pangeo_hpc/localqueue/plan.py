@@ -7,7 +7,7 @@ its turn may take it only if all places given so far stay as they are, so nobody
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pangeo_hpc.localqueue.settings import Capacity
+from pangeo_hpc.machine import Machine
 
 # A job past its walltime is being ended; this is how soon its place is hoped for, in seconds.
 _SOON = 1.0
@@ -24,7 +24,7 @@ class Claim:
     memory: int
     seconds: float
 
-    def fits(self, capacity: Capacity) -> bool:
+    def fits(self, capacity: Machine) -> bool:
         """Tell whether the job could ever run here."""
         return self.cores <= capacity.cores and self.memory <= capacity.memory
 
@@ -39,7 +39,7 @@ class _Step:
 
 
 def starts(
-    waiting: Sequence[Claim], running: Iterable[Claim], capacity: Capacity
+    waiting: Sequence[Claim], running: Iterable[Claim], capacity: Machine
 ) -> dict[str, float]:
     """Return in how many seconds each waiting job would start; 0 is now.
 
@@ -56,7 +56,7 @@ def starts(
     return places
 
 
-def _free(running: Iterable[Claim], capacity: Capacity) -> list[_Step]:
+def _free(running: Iterable[Claim], capacity: Machine) -> list[_Step]:
     steps = [_Step(0.0, capacity.cores, capacity.memory)]
     for claim in running:
         _take(steps, claim, 0.0, max(claim.seconds, _SOON))

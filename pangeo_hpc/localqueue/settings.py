@@ -1,25 +1,13 @@
-"""What can be set about the queue, and how large the machine is."""
+"""What can be set about the queue."""
 
-import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pangeo_hpc.errors import UsageError
+from pangeo_hpc.machine import Machine, this_machine
 from pangeo_hpc.units import parse_duration, parse_memory
 
 PREFIX = "PANGEO_LOCALQUEUE_"
-_CGROUPS = Path("/sys/fs/cgroup")
-_CPU_PERIOD_FILES = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """How much may be in use at once: cores, and memory in bytes."""
-
-    cores: int
-    memory: int
 
 
 @dataclass(frozen=True)
@@ -60,12 +48,12 @@ class Settings:
         names = ("IDLE", "KILL_WAIT", "KEEP", "SAMPLE", "TOTAL_CORES", "TOTAL_MEMORY")
         return {PREFIX + n: environ[PREFIX + n] for n in names if PREFIX + n in environ}
 
-    def capacity(self) -> Capacity:
-        """Return what this process may use of the machine: affinity, cgroup and memory."""
-        return Capacity(
-            cores=self.total_cores or measured_cores(),
-            memory=self.total_memory or measured_memory(),
-        )
+    def capacity(self) -> Machine:
+        """Return how much may be in use at once: what is set, else what we may use."""
+        if self.total_cores and self.total_memory:
+            return Machine(self.total_cores, self.total_memory)
+        here = this_machine()
+        return Machine(self.total_cores or here.cores, self.total_memory or here.memory)
 
 
 def _number(variable: str, text: str) -> float:
@@ -83,70 +71,3 @@ def _number(variable: str, text: str) -> float:
         hint = "unset it, or write a duration such as 5 seconds, cores as 4, memory as 8 GiB"
         raise UsageError(message, hint=hint) from None
     return number
-
-
-def measured_cores() -> int:
-    """Return how many cores this process may use, at least 1."""
-    cores = len(os.sched_getaffinity(0))
-    for folder in _cgroups("cpu"):
-        quota = _cpu_quota(folder)
-        if quota is not None:
-            cores = min(cores, math.floor(quota))
-    return max(1, cores)
-
-
-def measured_memory() -> int:
-    """Return the bytes of memory this process may use."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for folder in _cgroups("memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            limit = _read_word(folder / name)
-            if limit.isdigit():
-                memory = min(memory, int(limit))
-    return memory
-
-
-def _cpu_quota(folder: Path) -> float | None:
-    unified = _read_words(folder / "cpu.max")
-    quota, period = unified or [_read_word(folder / name) for name in _CPU_PERIOD_FILES]
-    if quota.isdigit() and period.isdigit() and int(period) > 0:
-        return int(quota) / int(period)
-    return None
-
-
-def _cgroups(controller: str) -> Iterator[Path]:
-    """Yield the folders of our cgroup and of those around it, in both versions."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            tops = [_CGROUPS, _CGROUPS / "unified"]
-        elif controller in controllers.split(","):
-            tops = [_CGROUPS / controller, _CGROUPS / controllers]
-        else:
-            continue
-        for top in tops:
-            folder = top / path.lstrip("/")
-            yield folder
-            for above in folder.parents:
-                if not above.is_relative_to(top):
-                    break
-                yield above
-
-
-def _read_words(path: Path) -> list[str]:
-    try:
-        words = path.read_text().split()
-    except OSError:
-        return []
-    return words if len(words) == 2 else []
-
-
-def _read_word(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

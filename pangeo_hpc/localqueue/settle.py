@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pangeo_hpc.localqueue import trees
 from pangeo_hpc.localqueue.plan import Claim
 from pangeo_hpc.localqueue.records import Element, Standing
-from pangeo_hpc.localqueue.settings import PREFIX, Capacity
+from pangeo_hpc.localqueue.settings import PREFIX
 from pangeo_hpc.localqueue.store import Store
+from pangeo_hpc.machine import Machine
 from pangeo_hpc.processes import ProcessId, boot_id
 from pangeo_hpc.schedulers.base import JobState
 
@@ -68,7 +69,7 @@ def holds(element: Element) -> bool:
     return element.standing.active or element.standing.state is JobState.UNKNOWN
 
 
-def begin(store: Store, wanted: str, capacity: Capacity, now: float) -> Element | None:
+def begin(store: Store, wanted: str, capacity: Machine, now: float) -> Element | None:
     """Take a pending element for the calling process to run, or return None if it must not.
 
     This is where cores and memory are held to the machine's, whoever asks: under the lock, against

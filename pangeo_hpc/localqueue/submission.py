@@ -11,8 +11,8 @@ from typing import TypeVar
 from pangeo_hpc.errors import NotAllowed, SubmitRefused, UsageError
 from pangeo_hpc.localqueue.header import Wish, is_script, read_header
 from pangeo_hpc.localqueue.records import Job
-from pangeo_hpc.localqueue.settings import Capacity
 from pangeo_hpc.localqueue.store import Store
+from pangeo_hpc.machine import Machine
 from pangeo_hpc.schedulers.local_answers import QUEUE
 from pangeo_hpc.units import GIB, MIB, format_memory
 
@@ -38,7 +38,7 @@ def read_script(path: Path) -> bytes:
 
 
 def decide(
-    script: bytes, path: Path, wish: Wish, capacity: Capacity, environ: Mapping[str, str]
+    script: bytes, path: Path, wish: Wish, capacity: Machine, environ: Mapping[str, str]
 ) -> Job:
     """Return the job that a script and the wishes of the command line make; its number is 0.
 
@@ -83,7 +83,7 @@ def take(store: Store, job: Job, script: bytes) -> Job:
     return store.submit(lambda number: replace(job, number=number), script)
 
 
-def _problems(wish: Wish, capacity: Capacity) -> list[str]:
+def _problems(wish: Wish, capacity: Machine) -> list[str]:
     problems = []
     cores, memory, nodes = _given(wish.cores), _given(wish.memory), _given(wish.nodes)
     if cores > capacity.cores:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pangeo_hpc.errors import Problem, SiteError
+from pangeo_hpc.machine import this_machine
 from pangeo_hpc.site import builtin, checks
 from pangeo_hpc.site.explain import explain
 from pangeo_hpc.site.find import Source, find
@@ -74,7 +75,7 @@ def load(
     """
     ours = os.environ if environ is None else environ
     source = find(where, ours)
-    text = builtin.local_yaml(builtin.this_machine()) if source.text is None else source.text
+    text = builtin.local_yaml(this_machine()) if source.text is None else source.text
     site, tree, problems = read_site(text, source, environ=ours, schedulers=schedulers)
     # a site that was stored with a run already holds what its user chose then
     stored = is_stored(tree)

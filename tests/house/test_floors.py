@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "pangeo_hpc"
 
 FLOORS = [
-    {"errors", "units", "files", "private", "processes", "run", "_version"},
+    {"errors", "units", "files", "machine", "private", "processes", "run", "_version"},
     {"site", "schedulers"},
     {"allocation"},
     {"jobs", "localqueue"},

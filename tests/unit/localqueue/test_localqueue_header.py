@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pangeo_hpc.errors import UsageError
-from pangeo_hpc.localqueue import settings
 from pangeo_hpc.localqueue.header import Wish, interpreter, is_script, read_header
 from pangeo_hpc.localqueue.settings import Settings
 from pangeo_hpc.schedulers.base import JobRequest, SchedulerOptions, render
@@ -128,35 +127,3 @@ def test_bad_settings(name: str, value: str) -> None:
     """A value that means nothing is refused by the name of its variable."""
     with pytest.raises(UsageError, match=f"PANGEO_LOCALQUEUE_{name}"):
         Settings.of({f"PANGEO_LOCALQUEUE_{name}": value})
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_cgroups_are_respected(
-    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Limits of a container, or of a cgroup around ours, make the machine smaller."""
-    if version == 2:
-        lines, folder = "0::/user/me\n", tmp_path / "user"
-        inner = folder / "me"
-        inner.mkdir(parents=True)
-        (inner / "cpu.max").write_text("max 100000\n")
-        (inner / "memory.max").write_text("max\n")
-        (folder / "cpu.max").write_text("150000 100000\n")
-        (folder / "memory.max").write_text(f"{GIB}\n")
-    else:
-        lines = "4:cpu,cpuacct:/me\n3:memory:/me\n0::/\n"
-        (tmp_path / "cpu,cpuacct/me").mkdir(parents=True)
-        (tmp_path / "cpu,cpuacct/me/cpu.cfs_quota_us").write_text("150000\n")
-        (tmp_path / "cpu,cpuacct/me/cpu.cfs_period_us").write_text("100000\n")
-        (tmp_path / "memory/me").mkdir(parents=True)
-        (tmp_path / "memory/me/memory.limit_in_bytes").write_text(f"{GIB}\n")
-    read = Path.read_text
-
-    def reading(path: Path) -> str:
-        return lines if str(path) == "/proc/self/cgroup" else read(path)
-
-    monkeypatch.setattr(Path, "read_text", reading)
-    monkeypatch.setattr(settings, "_CGROUPS", tmp_path)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    assert settings.measured_cores() == 1
-    assert settings.measured_memory() == GIB

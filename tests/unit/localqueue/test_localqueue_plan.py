@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pangeo_hpc.localqueue.plan import DEPTH, Claim, starts
-from pangeo_hpc.localqueue.settings import Capacity
+from pangeo_hpc.machine import Machine
 
-MACHINE = Capacity(cores=4, memory=100)
+MACHINE = Machine(cores=4, memory=100)
 
 claims = st.builds(
     Claim,
