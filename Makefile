@@ -35,8 +35,9 @@ $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed")'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ apt-get --quiet update && apt-get --quiet --yes install python3-venv; }
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable '.[all,dev]'
+	@echo "making $(VENV): about a minute, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --editable '.[all,dev]'
 	@rm -f $(VENV)/.ready-*
 	@touch $@
 

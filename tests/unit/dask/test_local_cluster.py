@@ -1,5 +1,6 @@
 """Workers as programs of this machine: real ones, a few at a time."""
 
+import asyncio
 import os
 import re
 import socket
@@ -257,6 +258,16 @@ def test_in_a_thread(site: Site) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(work).result() == 3
+
+
+def test_in_a_running_loop(site: Site) -> None:
+    """In a notebook, whose cells run inside an event loop, it blocks and works like elsewhere."""
+
+    async def cell() -> int:
+        with start_cluster(site=site, workers=1) as cluster, cluster.get_client() as client:
+            return client.submit(sum, [1, 2]).result()
+
+    assert asyncio.run(cell()) == 3
 
 
 @pytest.mark.parametrize(
