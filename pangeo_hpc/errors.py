@@ -119,9 +119,13 @@ class SubmitUnclear(SchedulerError):
 
 
 class SchedulerUnreachable(SchedulerError):
-    """The scheduler did not answer."""
+    """The scheduler did not answer.
+
+    `unsent` says that the question certainly never reached it, so that nothing came of it.
+    """
 
     retry = True
+    unsent = False
 
 
 class CommandMissing(SchedulerError):

@@ -46,6 +46,9 @@ def submit(
         replace(job, state="refused").write()
         raise
     except SchedulerUnreachable as error:
+        if error.unsent:
+            replace(job, state="not taken").write()
+            raise
         found = recover(scheduler, job, user=user, runner=runner)
         if found.id is None and found.state != "ended":
             raise _unclear(found, error) from error

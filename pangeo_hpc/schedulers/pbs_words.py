@@ -14,6 +14,7 @@ USAGE = 2
 _NO_SERVER = re.compile(
     r"cannot connect to server|Couldn't connect to cluster|^End of File|Connection reset", re.M
 )
+_NOBODY_LISTENS = re.compile(r"^Connection refused|^Unknown Host|errno=150(10|08)", re.M)
 _HISTORY_OFF = "not configured to maintain job history"
 _GONE = (
     re.compile(r"Unknown Job Id (\S+)"),
@@ -82,7 +83,9 @@ def check(result: Result) -> None:
     if not result.returncode:
         return
     if _NO_SERVER.search(result.stderr):
-        raise SchedulerUnreachable(f"{program}: {said(result)}", hint=_no_server(result.stderr))
+        error = SchedulerUnreachable(f"{program}: {said(result)}", hint=_no_server(result.stderr))
+        error.unsent = _NOBODY_LISTENS.search(result.stderr) is not None
+        raise error
     if "Supporting protocol failure" in result.stderr:
         hint = "these commands are too old or too new for the server; see `bin` of this scheduler"
         raise SchedulerError(f"{program}: {said(result)}", hint=hint)

@@ -12,6 +12,7 @@ _NO_ANSWER = re.compile(
     r"|can't be reached now|configuration source|Unable to process configuration"
     r"|Unexpected message received|Protocol authentication error|[Mm]unge"
 )
+_NOBODY_LISTENS = re.compile(r"\(connect failure\)|Connection refused|configuration source")
 _NOT_KNOWN = re.compile(r"Invalid job id specified")
 _ENDED = re.compile(
     r"Invalid job id specified|already completing or completed|already finished|Job is finished"
@@ -166,8 +167,13 @@ def refused(result: Result) -> SubmitRefused:
 def unclear(result: Result) -> SchedulerUnreachable:
     """Return the error for a submission without a clear answer.
 
-    After a timeout on its socket slurmctld still takes the job when it wakes (measured on 22.05).
+    After a timeout on its socket slurmctld still takes the job when it wakes (measured on 22.05);
+    where nobody listens, no job can have been taken.
     """
+    if _NOBODY_LISTENS.search(result.stderr) and not result.timed_out:
+        error = unreachable(result)
+        error.unsent = True
+        return error
     hint = "the job may or may not exist; look for it by its name before submitting again"
     return SchedulerUnreachable(f"{program_of(result)}: {said(result)}", hint=hint)
 

@@ -507,7 +507,7 @@ def main(state: Path, program: str, arguments: list[str]) -> int:
         sys.stderr.write(f"{refusal}\n" if str(refusal) else "")
         return refusal.status
     if program in queue.told.get("mute", ()):
-        sys.stderr.write(no_server)
+        sys.stderr.write(f"{program}: End of File\nEnd of File\n")
         return 162
     sys.stdout.write(answer)
     return 0

@@ -95,7 +95,7 @@ def nothing(world: World) -> None:
 
 def down(world: World) -> None:
     """Let the scheduler be unreachable."""
-    world.scheduler("slurm_load_jobs error: Unable to contact slurm controller", 1)
+    world.scheduler("error: Unable to contact slurm controller (connect failure)", 1)
 
 
 def commands_gone(world: World) -> None:

@@ -75,6 +75,10 @@ class Words:
         yield Command(("true",))
         if self.mood == "refuses":
             raise SubmitRefused("words: no such queue")
+        if self.mood == "absent":
+            error = SchedulerUnreachable("words: nobody listens")
+            error.unsent = True
+            raise error
         if self.mood != "deaf":
             number = str(len(self.jobs) + 1)
             self.jobs[number] = JobStatus(id=number, state=JobState.PENDING, name=request.name)

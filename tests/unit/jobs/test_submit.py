@@ -82,6 +82,17 @@ def test_a_lost_question_is_an_error_to_retry(
     assert kept(tmp_path / "a")["state"] == "not taken"
 
 
+def test_nobody_is_asked_twice_in_vain(
+    words: Any, quick: Any, request_: JobRequest, tmp_path: Path
+) -> None:
+    """Where nobody listened no job can exist: the error comes at once, without a search."""
+    words.mood = "absent"
+    with pytest.raises(SchedulerUnreachable, match="nobody listens"):
+        jobs.submit(words, request_, tmp_path / "a", user="alice", runner=quick)
+    assert words.asked == ["submit"]
+    assert kept(tmp_path / "a")["state"] == "not taken"
+
+
 def test_a_killed_submitter_is_recovered(
     words: Any, quick: Any, request_: JobRequest, tmp_path: Path
 ) -> None:

@@ -94,7 +94,16 @@ def test_no_answer_is_no_refusal():
     with pytest.raises(SchedulerUnreachable) as caught:
         submit(noted("71", "unclear"))
     assert "may or may not exist" in caught.value.hint
-    assert replay("71", slurm.find("unclear-x7k2", "alice"), after="unclear") == ("3",)
+    assert not caught.value.unsent
+    (job_id,) = replay("71", slurm.find("unclear-x7k2", "alice"), after="unclear")
+    assert job_id != ids("71")["running"]
+
+
+def test_where_nobody_listens():
+    """Nothing was sent, so no job need be looked for."""
+    with pytest.raises(SchedulerUnreachable) as caught:
+        submit(noted("70", "lost"))
+    assert caught.value.unsent
 
 
 def test_the_environment_of_a_submission():
