@@ -17,7 +17,11 @@ from pangeo_hpc.errors import CommandMissing, NotAllowed
 
 T = TypeVar("T")
 
-PASSED_ON = ("PATH", "HOME", "SLURM_CONF", "PBS_CONF_FILE", "PBS_SERVER")
+# sbatch hands this environment to the job: a script expects to know its user there.
+PASSED_ON = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL"),
+    *("SLURM_CONF", "PBS_CONF_FILE", "PBS_SERVER"),
+)
 FIXED = {"TZ": "UTC", "LC_ALL": "C"}
 
 

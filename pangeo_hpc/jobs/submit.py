@@ -14,6 +14,8 @@ from pangeo_hpc.jobs.record import Job
 from pangeo_hpc.run import Runner, converse, run
 from pangeo_hpc.schedulers.base import JobRequest, Scheduler, render
 
+# Seconds in which a scheduler that hung may still take what it was sent (seen on Slurm 22.05).
+_ON_ITS_WAY, _YOUNG = 5.0, 60.0
 _NONCE = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -63,12 +65,14 @@ def recover(
     """Find out what became of a submission that never got its answer, and remember it.
 
     The scheduler is asked by the job's name until it answers, for `patience` seconds. A job it
-    has, is adopted; one it answers not to have, twice, was not taken.
+    has, is adopted; one it answers not to have, twice, was not taken. A young submission may still
+    be on its way in a scheduler that has just come to itself, so it is given some seconds more.
     """
     if job.id is not None or job.state != "submitting":
         return job
     user = user or getuser()
-    deadline, pause, denied = time.monotonic() + patience, 0.5, 0
+    begun, pause, denied = time.monotonic(), 0.5, 0
+    on_its_way = _ON_ITS_WAY if _age(job) < _YOUNG else 0.0
     while True:
         try:
             found = converse(scheduler.find(job.name, user), runner)
@@ -79,15 +83,21 @@ def recover(
             job.write()
             return job
         denied += found is not None
-        if denied >= 2:
+        waited = time.monotonic() - begun
+        if denied >= 2 and waited >= on_its_way:
             # a scheduler without history does not know a job that has ended, but the job does
             job = replace(job, state="ended" if job.exit_file.exists() else "not taken")
             job.write()
             return job
-        if time.monotonic() > deadline:
+        if waited > patience:
             return job
         time.sleep(pause)
         pause = min(pause * 2, 5.0)
+
+
+def _age(job: Job) -> float:
+    """Return the seconds since a job was handed to the scheduler."""
+    return (datetime.now(UTC) - datetime.fromisoformat(job.submitted)).total_seconds()
 
 
 def _unclear(job: Job, error: SchedulerUnreachable) -> SubmitUnclear:

@@ -71,7 +71,17 @@ def test_a_timeout_ends_the_whole_tree(tmp_path: Path) -> None:
         assert result.timed_out
         assert "no answer within 1 s" in result.words
         pid = int(result.stdout)
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+        _, alive = psutil.wait_procs([p for p in [child_of(pid)] if p], timeout=10)
+        assert not alive
+
+
+def child_of(pid: int) -> psutil.Process | None:
+    """Return a process unless it has gone, or only waits to be reaped by init."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
 
 
 def test_a_missing_program_is_named() -> None:

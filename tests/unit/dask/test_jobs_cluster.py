@@ -181,6 +181,7 @@ def test_its_request(slurm_site: Site, batch: Batch) -> None:
 
 def test_processes_of_a_job_are_its_workers(slurm_site: Site, batch: Batch) -> None:
     """`scale` counts workers; a job brings as many as its node type says, all with its name."""
+    batch.room = 1
     with start_cluster("cut", site=slurm_site, workers=2) as cluster:
         cluster.wait_for_workers(2, timeout=60)
         assert len(batch.requests) == 1

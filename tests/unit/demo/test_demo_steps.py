@@ -110,7 +110,8 @@ class Queue:
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     made = Queue(tmp_path)
     monkeypatch.setattr(launch, "launch", made.launch)
-    monkeypatch.setattr(launch, "follow", made.follow)
+    monkeypatch.setattr(steps, "states_of", made.follow)
+    monkeypatch.setattr(job, "follow", made.follow)
     monkeypatch.setattr(follow, "LOOK", 0.001)
     return made
 

@@ -19,6 +19,15 @@ def request_(site: Site, person: Person, tmp_path: Path) -> JobRequest:
     return plan(site, Ask(), name="ndvi", command=("true",), person=person, folder=tmp_path / "a")
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock in which sleeping takes no time; its first item is now."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
 def kept(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "job.json").read_text())
     return found
@@ -59,10 +68,9 @@ def test_a_refusal_quotes_the_scheduler(
 
 
 def test_an_unclear_answer_is_looked_up(
-    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, clock: list[float]
 ) -> None:
     """The scheduler took the job but its answer was lost: the job is found, not doubled."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     words.mood = "mumbles"
     job = jobs.submit(words, request_, tmp_path / "a", user="alice", runner=quick)
     assert job.id == "1"
@@ -71,10 +79,9 @@ def test_an_unclear_answer_is_looked_up(
 
 
 def test_a_lost_question_is_an_error_to_retry(
-    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, clock: list[float]
 ) -> None:
     """If the scheduler answers, twice, that it has no such job, nothing was submitted."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     words.mood = "deaf"
     with pytest.raises(SubmitUnclear, match="was not taken") as caught:
         jobs.submit(words, request_, tmp_path / "a", user="alice", runner=quick)
@@ -117,10 +124,9 @@ def test_a_killed_submitter_is_recovered(
 
 
 def test_a_job_that_ended_unseen(
-    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: Any, quick: Any, request_: JobRequest, tmp_path: Path, clock: list[float]
 ) -> None:
     """Without any history, the exit file shows that the job was taken, ran and ended."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     words.mood = "deaf"
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "exit").write_text("0\n")
@@ -173,9 +179,8 @@ def test_an_end_is_remembered(words: Any, quick: Any, request_: JobRequest, tmp_
     assert words.asked == []
 
 
-def test_wait_tells_every_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_tells_every_change(clock: list[float]) -> None:
     """Each new state is told once; an unreachable scheduler in between is no news."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     begin = JobStatus(id="1", state=JobState.PENDING, reason="Resources")
     answers: list[JobStatus | None] = [
         begin, begin, None, replace(begin, state=JobState.RUNNING, reason=""), None,
@@ -194,14 +199,11 @@ def test_wait_tells_every_change(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == [JobState.PENDING, JobState.RUNNING, JobState.TIMEOUT]
 
 
-def test_lost_is_believed_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_is_believed_late(clock: list[float]) -> None:
     """A job that left the queue a moment before the history knows it is not lost."""
-    moment = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: moment[0])
-    monkeypatch.setattr("time.sleep", lambda seconds: moment.__setitem__(0, moment[0] + seconds))
     lost = JobStatus(id="1", state=JobState.LOST)
     done = JobStatus(id="1", state=JobState.COMPLETED)
     answers = [lost, lost, lost, done]
     assert jobs.wait(lambda: answers.pop(0)).state is JobState.COMPLETED
     assert jobs.wait(lambda: lost).state is JobState.LOST
-    assert moment[0] > 20
+    assert clock[0] > 20
