@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pangeo_hpc.errors import SchedulerError
+from pangeo_hpc.run import Runner, converse, run
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import AllocationFacts, SchedulerOptions
 
@@ -58,6 +60,22 @@ def current(environ: Mapping[str, str] | None = None) -> Allocation | None:
         if facts is not None:
             return Allocation(kind, facts, _ends(ours, facts))
     return None
+
+
+def known_end(here: Allocation | None, *, runner: Runner = run) -> datetime | None:
+    """Return when a job ends; the scheduler is asked if the job's environment does not tell.
+
+    None where nobody can say, as on nodes without the scheduler's commands.
+    """
+    if here is None:
+        return None
+    if here.ends is not None:
+        return here.ends
+    scheduler = registry.make(here.scheduler, SchedulerOptions())
+    try:
+        return converse(scheduler.ends(here.job_id), runner)
+    except SchedulerError:
+        return None
 
 
 def _ends(environ: Mapping[str, str], facts: AllocationFacts) -> datetime | None:

@@ -257,6 +257,10 @@ class Scheduler(Protocol):
         """Ask about jobs that left the queue; absent where history is off or knows nothing."""
         ...
 
+    def ends(self, job_id: str) -> Conversation[datetime | None]:
+        """Return when a running job's walltime is over; None if the scheduler does not tell."""
+        ...
+
     def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
         """Return the ids of the jobs of that exact name, in the queue or in history."""
         ...
@@ -297,6 +301,15 @@ class Scheduler(Protocol):
         `cores` and `memory` (bytes) are per node, and given to the step explicitly.
         """
         ...
+
+
+def ends_by_status(scheduler: Scheduler, job_id: str) -> Conversation[datetime | None]:
+    """Return when a job's walltime is over, from its start and its walltime in the queue."""
+    found = yield from scheduler.status([job_id])
+    for status in found.values():
+        if status.started is not None and status.walltime is not None:
+            return status.started + status.walltime
+    return None
 
 
 def render(directives: Sequence[str], request: JobRequest) -> str:

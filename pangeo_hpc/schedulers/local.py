@@ -22,6 +22,7 @@ from pangeo_hpc.schedulers.base import (
     Node,
     Queue,
     SchedulerOptions,
+    ends_by_status,
 )
 from pangeo_hpc.schedulers.local_answers import (
     QUEUE,
@@ -120,6 +121,10 @@ class Local:
         """Ask about jobs that have ended; the queue and its history are one."""
         known = yield from self.status(ids)
         return {job_id: status for job_id, status in known.items() if status.state.ended}
+
+    def ends(self, job_id: str) -> Conversation[datetime | None]:
+        """Return when a running job's walltime is over."""
+        return ends_by_status(self, job_id)
 
     def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
         """Return the ids of the jobs of that exact name."""

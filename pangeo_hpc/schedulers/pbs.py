@@ -17,6 +17,7 @@ from pangeo_hpc.schedulers.base import (
     Node,
     Queue,
     SchedulerOptions,
+    ends_by_status,
 )
 from pangeo_hpc.schedulers.pbs_jobs import MANY, ask_jobs
 from pangeo_hpc.schedulers.pbs_text import Record, key_of, parse_number, read_json, read_text
@@ -77,6 +78,10 @@ class PBS:
     def history(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
         """Ask with -x, which prints nothing where the server keeps no history (its default)."""
         return ask_jobs(self._call, ids, history=True)
+
+    def ends(self, job_id: str) -> Conversation[datetime | None]:
+        """Return when a running job's walltime is over."""
+        return ends_by_status(self, job_id)
 
     def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
         """Return the ids of the jobs of that name, in the queue, else in history.

@@ -88,7 +88,7 @@ class Run:
         folder, number = self._open()
         inside = allocation.current()
         me = myself(inside, number)
-        deadline = Deadline(inside.ends if inside else None)
+        deadline = Deadline(allocation.known_end(inside))
         with ExitStack() as stack:
             # from here on a SIGTERM unwinds: it sends the workers home and gives the run back
             signals = stack.enter_context(Signals(folder.name, deadline))

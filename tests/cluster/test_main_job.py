@@ -151,3 +151,35 @@ def test_a_script_on_the_login_node(cli: CommandLine) -> None:
     assert "pangeo-hpc submit" in done.stderr
     last = cli.json("runs", "show", "plain")["attempts"][-1]
     assert (last["state"], last["job"]) == ("completed", None)
+
+
+SLOW = """\
+import time
+import dask.array as da, numpy as np, xarray as xr
+from pangeo_hpc import workflow
+
+def slowly(block):
+    time.sleep(4)
+    return block
+
+values = da.zeros((400, 4), chunks=(4, 4), dtype="float32").map_blocks(slowly, dtype="float32")
+with workflow.start(cluster=False) as run:
+    run.write_zarr(xr.Dataset({"x": (("t", "y"), values)}), "slow.zarr")
+"""
+
+
+def test_a_hand_written_script_stops_in_time(hard_cli: CommandLine) -> None:
+    """Nobody tells such a job when it ends: the scheduler is asked, and the exit code is 75."""
+    slow = hard_cli.script("slow.py", SLOW)
+    script = hard_cli.script(
+        "slow.sh",
+        "#!/bin/bash\n#SBATCH --time=1 --mem=1500M --cpus-per-task=2\n"
+        f"#SBATCH --output={hard_cli.here}/slow.log\n"
+        f"pangeo-hpc --site {hard_cli.site} run {slow}\n",
+    )
+    words = ["sbatch", "--parsable", "--wait", str(script)]
+    done = hard_cli.user.run(words, check=False, timeout=200, cwd=hard_cli.here)
+    log = (hard_cli.here / "slow.log").read_text()
+    assert done.returncode == 75, log
+    progress = hard_cli.json("runs", "show", "slow")["progress"]
+    assert 0 < progress["done"] < progress["total"] == 100
