@@ -21,7 +21,7 @@ check: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=loadfile --quiet $(ARGS)
+	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=worksteal --quiet $(ARGS)
 
 cluster-test: $(READY)
 	$(PYTEST) tests/cluster --timeout=600 --durations=10 $(ARGS)

@@ -32,7 +32,7 @@ def go(queue: RealQueue) -> None:
 
 def restart_machine(queue: RealQueue) -> None:
     """Do what a restart does: every process ends at once, and the boot has another name."""
-    queue.kill_daemon()
+    queue.freeze()
     queue.end_everything()
     for path in (queue.root / "active").glob("*/state*.json"):
         path.write_text(path.read_text().replace(boot_id(), "00000000-before-the-restart"))
