@@ -324,8 +324,6 @@ def render(directives: Sequence[str], request: JobRequest) -> str:
         f"# made by {request.made_by}; edit the site YAML or the request instead of this file",
         *directives,
         "",
-        "# our own call of the scheduler fixed these; the job has the user's",
-        "unset TZ LC_ALL",
     ]
     if request.exit_file:
         lines += _keep_status(request.exit_file)
