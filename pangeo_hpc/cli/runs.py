@@ -255,10 +255,14 @@ def watch(our: Here, folder: "RunFolder") -> "JobStatus":
     """Follow a run's last attempt to its end and say each change of state."""
     from pangeo_hpc import jobs as room
 
-    return room.wait(
-        lambda: _states(our, [_last(folder)])[0],
-        on_change=lambda status: our.face.say(_line(folder, status)),
-    )
+    try:
+        return room.wait(
+            lambda: _states(our, [_last(folder)])[0],
+            on_change=lambda status: our.face.say(_line(folder, status)),
+        )
+    except KeyboardInterrupt:
+        our.face.say(f"the job goes on; pangeo-hpc runs wait {folder.name} follows it again")
+        raise
 
 
 def _line(folder: "RunFolder", status: "JobStatus") -> str:

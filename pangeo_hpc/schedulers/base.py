@@ -6,7 +6,7 @@ question depending on the first answer, and it starts nothing itself.
 """
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -301,6 +301,21 @@ class Scheduler(Protocol):
         `cores` and `memory` (bytes) are per node, and given to the step explicitly.
         """
         ...
+
+
+def destinations(queues: Iterable[Queue], name: str) -> set[str]:
+    """Return the queues a routing queue hands its jobs to, through any number of steps.
+
+    A part ``@server`` of a name does not matter.
+    """
+    routes = {queue.name: queue.routes for queue in queues}
+    found: set[str] = set()
+    left = [name]
+    while left:
+        ahead = {route.partition("@")[0] for route in routes.get(left.pop(), ())} - found
+        found |= ahead
+        left += ahead
+    return found
 
 
 def ends_by_status(scheduler: Scheduler, job_id: str) -> Conversation[datetime | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from pangeo_hpc.schedulers.base import Node, NodeState, Queue
+from pangeo_hpc.schedulers.base import Node, NodeState, Queue, destinations
 from pangeo_hpc.schedulers.pbs_text import Record, parse_number, parse_period, parse_size
 
 _BUSY = {"job-busy", "job-exclusive", "resv-exclusive", "busy"}
@@ -115,14 +115,5 @@ def counts_as(asked: str, found: str, known: Iterable[Queue]) -> bool:
     A routing queue hands its jobs on, maybe to a further routing queue; qstat then names the
     last. A part ``@server`` does not matter.
     """
-    routes = {queue.name: queue.routes for queue in known}
-    goal, seen = found.partition("@")[0], set[str]()
-    ahead = [asked.partition("@")[0]]
-    while ahead:
-        name = ahead.pop()
-        if name == goal:
-            return True
-        if name not in seen:
-            seen.add(name)
-            ahead += [route.partition("@")[0] for route in routes.get(name, ())]
-    return False
+    begin, end = asked.partition("@")[0], found.partition("@")[0]
+    return end == begin or end in destinations(known, begin)
