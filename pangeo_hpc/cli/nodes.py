@@ -1,11 +1,14 @@
 """`nodes`: what there is, what is free, and when a default job would start."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pangeo_hpc.cli.context import Here, here
 from pangeo_hpc.cli.output import json_option
+
+if TYPE_CHECKING:
+    from pangeo_hpc.jobs.outlook import Outlook
 
 
 @click.command()
@@ -14,9 +17,12 @@ from pangeo_hpc.cli.output import json_option
 @click.pass_context
 def nodes(context: click.Context, node_type: str | None) -> None:
     """Show node types with their limits, what is free, and when a default job would start."""
+    from pangeo_hpc.jobs.outlook import outlooks
+
     our = here(context)
     names = [our.site.node_type(node_type).name] if node_type else list(our.site.node_types)
-    rows = [_row(our, name) for name in names]
+    seen = outlooks(our.site, names, our.person)
+    rows = [_row(our, name, seen[name]) for name in names]
     if our.face.json:
         our.face.data({"site": our.site.name, "node_types": rows})
         return
@@ -43,12 +49,10 @@ def _cell(row: dict[str, Any], column: str) -> str:
     return "-" if value is None else str(value)
 
 
-def _row(our: Here, name: str) -> dict[str, Any]:
-    from pangeo_hpc.jobs.outlook import outlook
+def _row(our: Here, name: str, seen: "Outlook") -> dict[str, Any]:
     from pangeo_hpc.units import format_walltime
 
     node = our.site.node_type(name)
-    seen = outlook(our.site, name, our.person)
     return {
         "node_type": name,
         "queue": node.queue,

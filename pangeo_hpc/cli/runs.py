@@ -1,16 +1,15 @@
 """`runs`: what was submitted, how far it is, and how it ended."""
 
-import os
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.ending import attempt_of, end_code, last_job, states, tell_end, watch
 from pangeo_hpc.cli.output import json_option
-from pangeo_hpc.errors import Exit, SchedulerError, UnknownName
+from pangeo_hpc.errors import Exit, SchedulerError
 
 if TYPE_CHECKING:
     from pangeo_hpc.jobs import Job
@@ -34,9 +33,9 @@ def list_(context: click.Context) -> None:
     found = folders.all_runs(our.site, our.person)
     last = [(folder, folder.jobs()) for folder in found]
     with_jobs = [(folder, jobs[-1]) for folder, jobs in last if jobs]
-    states = _states(our, [job for _, job in with_jobs])
+    told = states(our, [job for _, job in with_jobs])
     rows = [
-        _row(folder, job, status) for (folder, job), status in zip(with_jobs, states, strict=True)
+        _row(folder, job, status) for (folder, job), status in zip(with_jobs, told, strict=True)
     ]
     if our.face.json:
         our.face.data({"runs": rows})
@@ -46,12 +45,6 @@ def list_(context: click.Context) -> None:
         return
     columns = ("run", "state", "job", "node type", "done", "submitted", "reason")
     our.face.table(columns, [[row[c.replace(" ", "_")] for c in columns] for row in rows])
-
-
-def _states(our: Here, jobs: "list[Job]") -> "list[JobStatus]":
-    from pangeo_hpc.workflow.follow import follow
-
-    return follow(our.site, our.person, jobs, patience=3.0)
 
 
 def _row(folder: "RunFolder", job: "Job", status: "JobStatus") -> dict[str, Any]:
@@ -77,11 +70,11 @@ def show(context: click.Context, run: str) -> None:
 
     our = here(context)
     folder = _find(our, run)
-    states = _states(our, folder.jobs())
+    found = states(our, folder.jobs())
     jobs = folder.jobs()
     record = folder.record
     if our.face.json:
-        attempts = [_attempt(job, s) for job, s in zip(jobs, states, strict=True)]
+        attempts = [attempt_of(job, s) for job, s in zip(jobs, found, strict=True)]
         our.face.data(
             {
                 **record,
@@ -100,9 +93,9 @@ def show(context: click.Context, run: str) -> None:
         our.face.out(f"progress   {done['done']} of {done['total']} units, at {done['updated']}")
     for output in _outputs(folder):
         our.face.out(f"output     {output.get('path')}")
-    for number, (job, status) in enumerate(zip(jobs, states, strict=True), 1):
+    for number, (job, status) in enumerate(zip(jobs, found, strict=True), 1):
         our.face.out()
-        for name, value in _attempt(job, status).items():
+        for name, value in attempt_of(job, status).items():
             if value not in (None, "", []):
                 shown = ", ".join(value) if isinstance(value, list) else _readable(name, value)
                 our.face.out(
@@ -127,31 +120,6 @@ def _outputs(folder: "RunFolder") -> list[dict[str, Any]]:
     return found
 
 
-def _attempt(job: "Job", status: "JobStatus") -> dict[str, Any]:
-    def moment(value: datetime | None) -> str | None:
-        return value.isoformat(timespec="seconds") if value else None
-
-    return {
-        "job": job.id,
-        "name": job.name,
-        "state": str(status.state),
-        "reason": status.reason,
-        "exit_code": status.exit_code,
-        "signal": status.signal,
-        "nodes": list(status.nodes),
-        "node_type": job.request.get("node_type"),
-        "queue": status.queue,
-        "cores": job.request.get("cores"),
-        "memory": job.request.get("memory"),
-        "memory_used": status.memory_used,
-        "submitted": moment(status.submitted) or job.submitted,
-        "estimated_start": moment(status.estimated_start),
-        "started": moment(status.started),
-        "ended": moment(status.ended),
-        "output": str(job.output),
-    }
-
-
 @runs.command()
 @click.argument("run")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
@@ -162,7 +130,7 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
 
     our = here(context)
     folder = _find(our, run)
-    job = _last(folder)
+    job = last_job(folder)
     position = _print_from(job.output, 0)
     if not follow:
         if position == 0 and not job.output.exists():
@@ -172,7 +140,7 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
     def look() -> "JobStatus":
         nonlocal position
         position = _print_from(job.output, position)
-        return _states(our, [_last(folder)])[0]
+        return states(our, [last_job(folder)])[0]
 
     status = room.wait(look, longest=1.0)
     _print_from(job.output, position)
@@ -213,9 +181,9 @@ def cancel(context: click.Context, run: str, free: bool) -> int:
 
     our = here(context)
     folder = _find(our, run)
-    job = _last(folder)
-    status = _states(our, [job])[0]
-    job = _last(folder)
+    job = last_job(folder)
+    status = states(our, [job])[0]
+    job = last_job(folder)
     if status.state.ended:
         our.face.say(f"run {folder.name} has ended already: {status.state}")
     elif job.id is None:
@@ -242,91 +210,3 @@ def _find(our: Here, reference: str) -> "RunFolder":
     from pangeo_hpc.workflow import runs as folders
 
     return folders.find(our.site, our.person, reference)
-
-
-def _last(folder: "RunFolder") -> "Job":
-    jobs = folder.jobs()
-    if not jobs:
-        raise UnknownName(f"run {folder.name} was never submitted", hint="pangeo-hpc submit does")
-    return jobs[-1]
-
-
-def watch(our: Here, folder: "RunFolder") -> "JobStatus":
-    """Follow a run's last attempt to its end and say each change of state."""
-    from pangeo_hpc import jobs as room
-
-    try:
-        return room.wait(
-            lambda: _states(our, [_last(folder)])[0],
-            on_change=lambda status: our.face.say(_line(folder, status)),
-        )
-    except KeyboardInterrupt:
-        our.face.say(f"the job goes on; pangeo-hpc runs wait {folder.name} follows it again")
-        raise
-
-
-def _line(folder: "RunFolder", status: "JobStatus") -> str:
-    parts = [f"{datetime.now(UTC).astimezone():%H:%M:%S} run {folder.name}: {status.state}"]
-    if status.reason:
-        parts.append(f"({status.reason})")
-    if status.nodes and not status.state.ended:
-        parts.append(f"on {', '.join(status.nodes)}")
-    if status.estimated_start and status.state.waiting:
-        parts.append(f"expected to start at {status.estimated_start.astimezone():%H:%M}")
-    return " ".join(parts)
-
-
-def tell_end(our: Here, folder: "RunFolder", status: "JobStatus") -> int:
-    """Print how a run's attempt ended and return the exit code; a failure shows its last lines."""
-    code = end_code(status)
-    if our.face.json:
-        our.face.data({"run": folder.name, **_attempt(_last(folder), status)})
-        return code
-    if code == Exit.NO:
-        for line in _tail(_last(folder).output):
-            our.face.say(f"  | {line}")
-    our.face.out(_sentence(folder, status))
-    if code == Exit.RUN_AGAIN:
-        our.face.say("hint: it stopped in time; submit it again and it goes on")
-    elif code:
-        our.face.say(f"hint: pangeo-hpc runs logs {folder.name}")
-    return code
-
-
-def _sentence(folder: "RunFolder", status: "JobStatus") -> str:
-    """Say in one line how an attempt ended, and why as far as the scheduler tells."""
-    from pangeo_hpc.schedulers.base import JobState
-    from pangeo_hpc.units import format_memory, format_walltime
-
-    request = _last(folder).request
-    words = [str(status.state)]
-    if status.state is JobState.OUT_OF_MEMORY and request.get("memory"):
-        words.append(f"it had {format_memory(request['memory'])} on each node")
-    if status.state is JobState.TIMEOUT and request.get("walltime"):
-        words.append(f"it had {format_walltime(timedelta(seconds=request['walltime']))}")
-    if status.exit_code is not None:
-        words.append(f"exit code {status.exit_code}")
-    if status.signal is not None:
-        words.append(f"signal {status.signal}")
-    if status.reason:
-        words.append(status.reason)
-    return f"run {folder.name}: {', '.join(words)}"
-
-
-def _tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
-    """Return the last lines of a file, of at most so many bytes; none if it is not there."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
-            return file.read().decode(errors="replace").splitlines()[-lines:]
-    except OSError:
-        return []
-
-
-def end_code(status: "JobStatus") -> int:
-    """Return 0 for success, 75 for a run that stopped in time, else 1."""
-    from pangeo_hpc.schedulers.base import JobState
-
-    if status.state is JobState.COMPLETED:
-        return Exit.DONE
-    return Exit.RUN_AGAIN if status.exit_code == Exit.RUN_AGAIN else Exit.NO

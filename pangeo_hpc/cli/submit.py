@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.ending import tell_end, watch
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.errors import Exit
 
@@ -81,7 +82,6 @@ def submit(
 
     The run is known by its name: submitting it again goes on where it stopped.
     """
-    from pangeo_hpc.cli.runs import tell_end, watch
     from pangeo_hpc.jobs import Ask
     from pangeo_hpc.workflow import launch
 

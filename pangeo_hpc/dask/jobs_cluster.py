@@ -22,7 +22,8 @@ from pangeo_hpc.errors import (
     UsageError,
     WorkerJobFailed,
 )
-from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, render
+from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
+from pangeo_hpc.schedulers.script import render
 
 undo.dask_jobqueue()
 from dask_jobqueue.core import Job, JobQueueCluster  # noqa: E402

@@ -1,15 +1,16 @@
 """What is free for a node type, and when a default job of it would start."""
 
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pangeo_hpc.errors import RequestRefused
-from pangeo_hpc.jobs.plan import Ask, plan, scheduler_of
+from pangeo_hpc.jobs.plan import Ask, plan, scheduler_named
 from pangeo_hpc.run import Runner, converse, run
-from pangeo_hpc.schedulers.base import Node, NodeState, destinations, render
+from pangeo_hpc.schedulers.base import Node, NodeState, Scheduler, destinations
+from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import NodeType, Person, Site
 
 
@@ -22,31 +23,58 @@ class Outlook:
     note: str | None = None
 
 
-def outlook(site: Site, node_type: str, person: Person, *, runner: Runner = run) -> Outlook:
-    """Ask the scheduler about one node type; the estimate needs no submission."""
-    scheduler = scheduler_of(site, node_type, person)
-    node = site.node_type(node_type)
-    nodes = converse(scheduler.nodes(), runner)
-    names = {node.queue} if node.queue else set()
-    if names and any(n.queues for n in nodes) and not any(node.queue in n.queues for n in nodes):
+def outlooks(
+    site: Site, node_types: Iterable[str], person: Person, *, runner: Runner = run
+) -> dict[str, Outlook]:
+    """Ask about node types: each scheduler once for its nodes, and once per type for a start.
+
+    The estimate submits nothing. Raise SchedulerUnreachable if a scheduler does not answer.
+    """
+    nodes: dict[str, tuple[Node, ...]] = {}
+    found = {}
+    for name in node_types:
+        node = site.node_type(name)
+        key, _ = site.scheduler_of(node)
+        scheduler = scheduler_named(site, key, person)
+        if key not in nodes:
+            nodes[key] = converse(scheduler.nodes(), runner)
+        queues = _queues_of(node, nodes[key], scheduler, runner)
+        start, note = _estimate(site, node, person, scheduler, runner)
+        found[name] = Outlook(count(nodes[key], node, queues), start, note)
+    return found
+
+
+def _queues_of(
+    node: NodeType, nodes: Sequence[Node], scheduler: Scheduler, runner: Runner
+) -> set[str]:
+    """Return the queues in which a node type's jobs can run; empty where none is named."""
+    if node.queue is None:
+        return set()
+    if any(n.queues for n in nodes) and not any(node.queue in n.queues for n in nodes):
         # a routing queue has no nodes of its own: its jobs run where it hands them to
-        names |= destinations(converse(scheduler.queues(), runner), node.queue or "")
-    counts = count(nodes, node, names)
+        return {node.queue, *destinations(converse(scheduler.queues(), runner), node.queue)}
+    return {node.queue}
+
+
+def _estimate(
+    site: Site, node: NodeType, person: Person, scheduler: Scheduler, runner: Runner
+) -> tuple[datetime | None, str | None]:
+    """Return when a default job of a node type would start, and why that cannot be said."""
     try:
         request = plan(
             site,
-            Ask(node_type=node_type),
+            Ask(node_type=node.name),
             name="outlook",
             command=("true",),
             use=min(node.uses),
             person=person,
         )
     except RequestRefused as error:
-        return Outlook(counts, note=error.problems[0].text)
+        return None, error.problems[0].text
     with tempfile.TemporaryDirectory(prefix="pangeo-hpc-") as folder:
         script = Path(folder) / "job.sh"
         script.write_text(render(scheduler.directives(request), request))
-        return Outlook(counts, converse(scheduler.estimate(script, request), runner))
+        return converse(scheduler.estimate(script, request), runner), None
 
 
 def count(

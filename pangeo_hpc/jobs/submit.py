@@ -12,7 +12,8 @@ from pangeo_hpc import files
 from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, SubmitUnclear
 from pangeo_hpc.jobs.record import Job
 from pangeo_hpc.run import Runner, converse, run
-from pangeo_hpc.schedulers.base import JobRequest, Scheduler, render
+from pangeo_hpc.schedulers.base import JobRequest, Scheduler
+from pangeo_hpc.schedulers.script import render
 
 # Seconds in which a scheduler that hung may still take what it was sent (seen on Slurm 22.05).
 _ON_ITS_WAY, _YOUNG = 5.0, 60.0

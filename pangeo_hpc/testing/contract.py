@@ -37,8 +37,8 @@ from pangeo_hpc.schedulers.base import (
     JobStatus,
     Scheduler,
     SchedulerOptions,
-    render,
 )
+from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.units import MIB
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from pangeo_hpc import envs, files, jobs, scratch
 from pangeo_hpc.errors import RunBusy, UsageError
 from pangeo_hpc.run import Runner, run
-from pangeo_hpc.schedulers.base import JobRequest, JobState, render
+from pangeo_hpc.schedulers.base import JobRequest, JobState
+from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow

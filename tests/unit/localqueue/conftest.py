@@ -17,8 +17,9 @@ import pytest
 from pangeo_hpc.localqueue.store import Store
 from pangeo_hpc.processes import ProcessId
 from pangeo_hpc.run import converse
-from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, SchedulerOptions, render
+from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, SchedulerOptions
 from pangeo_hpc.schedulers.local import Local, package_environment, program
+from pangeo_hpc.schedulers.script import render
 
 LONGEST = 30.0
 

@@ -8,8 +8,9 @@ import pytest
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.localqueue.header import Wish, interpreter, is_script, read_header
 from pangeo_hpc.localqueue.settings import Settings
-from pangeo_hpc.schedulers.base import JobRequest, SchedulerOptions, render
+from pangeo_hpc.schedulers.base import JobRequest, SchedulerOptions
 from pangeo_hpc.schedulers.local import Local
+from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.units import GIB, MIB
 
 

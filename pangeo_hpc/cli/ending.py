@@ -1,0 +1,137 @@
+"""Follow a run's attempt to its end, and tell how it ended."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pangeo_hpc.cli.context import Here
+from pangeo_hpc.errors import Exit, UnknownName
+
+if TYPE_CHECKING:
+    from pangeo_hpc.jobs import Job
+    from pangeo_hpc.schedulers.base import JobStatus
+    from pangeo_hpc.workflow.runs import RunFolder
+
+
+def states(our: Here, jobs: "list[Job]") -> "list[JobStatus]":
+    """Return the state of attempts, with one question to each scheduler."""
+    from pangeo_hpc.workflow.follow import follow
+
+    return follow(our.site, our.person, jobs, patience=3.0)
+
+
+def last_job(folder: "RunFolder") -> "Job":
+    """Return the last attempt. Raise UnknownName if there is none."""
+    jobs = folder.jobs()
+    if not jobs:
+        raise UnknownName(f"run {folder.name} was never submitted", hint="pangeo-hpc submit does")
+    return jobs[-1]
+
+
+def attempt_of(job: "Job", status: "JobStatus") -> dict[str, Any]:
+    """Return what is told of one attempt; memory is in bytes, times are in UTC."""
+
+    def moment(value: datetime | None) -> str | None:
+        return value.isoformat(timespec="seconds") if value else None
+
+    return {
+        "job": job.id,
+        "name": job.name,
+        "state": str(status.state),
+        "reason": status.reason,
+        "exit_code": status.exit_code,
+        "signal": status.signal,
+        "nodes": list(status.nodes),
+        "node_type": job.request.get("node_type"),
+        "queue": status.queue,
+        "cores": job.request.get("cores"),
+        "memory": job.request.get("memory"),
+        "memory_used": status.memory_used,
+        "submitted": moment(status.submitted) or job.submitted,
+        "estimated_start": moment(status.estimated_start),
+        "started": moment(status.started),
+        "ended": moment(status.ended),
+        "output": str(job.output),
+    }
+
+
+def watch(our: Here, folder: "RunFolder") -> "JobStatus":
+    """Follow a run's last attempt to its end and say each change of state."""
+    from pangeo_hpc import jobs as room
+
+    try:
+        return room.wait(
+            lambda: states(our, [last_job(folder)])[0],
+            on_change=lambda status: our.face.say(_line(folder, status)),
+        )
+    except KeyboardInterrupt:
+        our.face.say(f"the job goes on; pangeo-hpc runs wait {folder.name} follows it again")
+        raise
+
+
+def _line(folder: "RunFolder", status: "JobStatus") -> str:
+    parts = [f"{datetime.now(UTC).astimezone():%H:%M:%S} run {folder.name}: {status.state}"]
+    if status.reason:
+        parts.append(f"({status.reason})")
+    if status.nodes and not status.state.ended:
+        parts.append(f"on {', '.join(status.nodes)}")
+    if status.estimated_start and status.state.waiting:
+        parts.append(f"expected to start at {status.estimated_start.astimezone():%H:%M}")
+    return " ".join(parts)
+
+
+def tell_end(our: Here, folder: "RunFolder", status: "JobStatus") -> int:
+    """Print how a run's attempt ended and return the exit code; a failure shows its last lines."""
+    code = end_code(status)
+    if our.face.json:
+        our.face.data({"run": folder.name, **attempt_of(last_job(folder), status)})
+        return code
+    if code == Exit.NO:
+        for line in _tail(last_job(folder).output):
+            our.face.say(f"  | {line}")
+    our.face.out(_sentence(folder, status))
+    if code == Exit.RUN_AGAIN:
+        our.face.say("hint: it stopped in time; submit it again and it goes on")
+    elif code:
+        our.face.say(f"hint: pangeo-hpc runs logs {folder.name}")
+    return code
+
+
+def _sentence(folder: "RunFolder", status: "JobStatus") -> str:
+    """Say in one line how an attempt ended, and why as far as the scheduler tells."""
+    from pangeo_hpc.schedulers.base import JobState
+    from pangeo_hpc.units import format_memory, format_walltime
+
+    request = last_job(folder).request
+    words = [str(status.state)]
+    if status.state is JobState.OUT_OF_MEMORY and request.get("memory"):
+        words.append(f"it had {format_memory(request['memory'])} on each node")
+    if status.state is JobState.TIMEOUT and request.get("walltime"):
+        words.append(f"it had {format_walltime(timedelta(seconds=request['walltime']))}")
+    if status.exit_code is not None:
+        words.append(f"exit code {status.exit_code}")
+    if status.signal is not None:
+        words.append(f"signal {status.signal}")
+    if status.reason and status.exit_code in (None, 0):
+        words.append(status.reason)
+    return f"run {folder.name}: {', '.join(words)}"
+
+
+def _tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
+    """Return the last lines of a file, of at most so many bytes; none if it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []
+
+
+def end_code(status: "JobStatus") -> int:
+    """Return 0 for success, 75 for a run that stopped in time, else 1."""
+    from pangeo_hpc.schedulers.base import JobState
+
+    if status.state is JobState.COMPLETED:
+        return Exit.DONE
+    return Exit.RUN_AGAIN if status.exit_code == Exit.RUN_AGAIN else Exit.NO

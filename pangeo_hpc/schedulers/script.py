@@ -1,0 +1,51 @@
+"""The job script: one shape for every scheduler, the hub, Dask and the workflow."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from pangeo_hpc.schedulers.base import JobRequest
+
+
+def render(directives: Sequence[str], request: JobRequest) -> str:
+    """Return the job script: the header, the site's setup, then the command as it is.
+
+    The script runs under a login shell, so that `module` works; it keeps its exit status in
+    `request.exit_file`, since not every scheduler remembers it. Setup lines come first and a
+    failing one ends the job with its own status.
+    """
+    lines = [
+        "#!/bin/bash -l",
+        f"# made by {request.made_by}; edit the site YAML or the request instead of this file",
+        *directives,
+        "",
+    ]
+    if request.exit_file:
+        lines += _keep_status(request.exit_file)
+    seconds = int(request.walltime.total_seconds())
+    lines.append(f"export PANGEO_HPC_ENDS=$(($(date +%s) + {seconds}))")
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in request.environment.items()]
+    for line in request.setup:
+        lines += [f"{line} || exit $?"] if _is_simple(line) else [line]
+    if request.working_directory:
+        lines.append(f"cd {shlex.quote(str(request.working_directory))} || exit 1")
+    lines += ["", shlex.join(request.command)]
+    return "\n".join(lines) + "\n"
+
+
+def _keep_status(path: Path) -> list[str]:
+    target = shlex.quote(str(path))
+    partial = shlex.quote(f"{path}.partial")
+    return [
+        "pangeo_ended() {",
+        "  status=$?",
+        f"  printf '%s\\n' \"$status\" > {partial} && mv -f {partial} {target}",
+        '  exit "$status"',
+        "}",
+        "trap pangeo_ended EXIT",
+    ]
+
+
+def _is_simple(line: str) -> bool:
+    """Tell whether a setup line is one plain command, to which a guard can be added."""
+    return not any(mark in line for mark in "#;&|(){}<>`\\\"'")
