@@ -159,7 +159,7 @@ class _Desk:
 
     def nodes(self, asked: int | str | None) -> int:
         most = self.node.max_nodes or 1
-        number = self.parsed("nodes", asked, _whole)
+        number = self.parsed("nodes", asked, _whole, int)
         if number is None:
             return 1
         if number < 1:
@@ -181,7 +181,7 @@ class _Desk:
         parse: Callable[[object], int],
         show: Callable[[int], str],
     ) -> int:
-        number = self.parsed(what, asked, parse)
+        number = self.parsed(what, asked, parse, int)
         if number is None or number == default:
             return default
         of = f"node type {self.node.name}"
@@ -196,7 +196,7 @@ class _Desk:
         return number
 
     def walltime(self, asked: timedelta | str | None) -> timedelta:
-        time = self.parsed("walltime", asked, parse_walltime)
+        time = self.parsed("walltime", asked, parse_walltime, timedelta)
         most = self.node.max_walltime
         if time is None:
             return self.node.walltime
@@ -271,9 +271,15 @@ class _Desk:
             yield self.filled(option.directive, key, account, value=value)
 
     def parsed(
-        self, what: str, asked: Value | str | None, parse: Callable[[object], Value]
+        self,
+        what: str,
+        asked: Value | str | None,
+        parse: Callable[[object], Value],
+        kind: type[Value],
     ) -> Value | None:
-        if asked is None or not isinstance(asked, str):
+        if asked is None:
+            return None
+        if isinstance(asked, kind) and not isinstance(asked, bool):
             return asked
         try:
             return parse(asked)
