@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-SITE ?= $(or $(PANGEO_HPC_SITE),local)
+SITE = $(or $(PANGEO_HPC_SITE),local)
 PYTEST = $(VENV)/bin/python -m pytest
 READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 
@@ -33,8 +33,9 @@ format: $(READY)
 # A fresh Debian has Python without venv; everybody else has it.
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed")'
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ apt-get --quiet update && apt-get --quiet --yes install python3-venv; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] || \
+		{ echo "Python's venv is missing: install python3-venv, or ask your administrator"; exit 1; }; \
+		apt-get --quiet update && apt-get --quiet --yes install python3-venv; }
 	@echo "making $(VENV): about a minute, once"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --editable '.[all,dev]'

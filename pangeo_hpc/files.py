@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, locks, and paths that stay inside a root."""
+"""Files that are whole or not there: atomic writes and locks."""
 
 import errno
 import fcntl
@@ -23,12 +23,19 @@ _REFUSALS = {
     errno.ENOTDIR,
     errno.EEXIST,
     errno.ELOOP,
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
 }
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "your quota is used up: delete or move some of your files",
     errno.ENOTDIR: "a file is where a directory has to be",
     errno.EEXIST: "something else is already there",
+    **dict.fromkeys(
+        (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
+        "this filesystem has no locks: put user_state of the site on one that has",
+    ),
 }
 
 
@@ -114,7 +121,8 @@ def lock(path: Path, *, timeout: float = 30.0) -> Iterator[None]:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with refusals(path):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
@@ -124,8 +132,3 @@ def lock(path: Path, *, timeout: float = 30.0) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def is_inside(path: Path, root: Path) -> bool:
-    """Tell whether a path, with every symlink followed, lies inside a root."""
-    return path.resolve().is_relative_to(root.resolve())

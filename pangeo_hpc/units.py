@@ -95,7 +95,10 @@ def parse_walltime(value: object) -> timedelta:
         if minutes > 59 or seconds > 59:
             message = f"{text!r} has more than 59 minutes or seconds in a field"
             raise ValueError(message)
-        time = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        try:
+            time = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except OverflowError:
+            raise ValueError(f"{text!r} is longer than anything here lasts") from None
     elif re.fullmatch(r"\s*\d+:\d+\s*", text):
         message = f'{text!r} could be hours or minutes; write all three fields, as in "01:30:00"'
         raise ValueError(message)
@@ -135,7 +138,10 @@ def parse_duration(value: object) -> timedelta:
         unit = _DURATION.get(_SHORT.get(word, word.removesuffix("s")))
         if unit is None:
             break
-        total += float(match[1]) * unit
+        try:
+            total += float(match[1]) * unit
+        except OverflowError:
+            raise ValueError(f"{text!r} is longer than anything here lasts") from None
         position = match.end()
     if not text.strip() or position < len(text):
         message = f"{text!r} is not a duration; write it as 7 days, 2 hours or 15 seconds"

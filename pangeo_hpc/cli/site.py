@@ -14,15 +14,16 @@ def site() -> None:
     """Draft, check and show the YAML that describes a site."""
 
 
-@site.command()
+@site.command(short_help="Ask this machine and draft a site.")
 @click.option("-o", "--output", metavar="FILE", help="Write the draft to a new file.")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@json_option
 @click.pass_context
 def init(context: click.Context, output: str | None, force: bool) -> None:
     """Ask this machine's scheduler and write a commented draft that validates.
 
-    Nothing is asked of you, and nothing is changed. Read the draft, above all what it says to
-    check, before others use it.
+    Nothing is asked of you, and nothing on the cluster is changed. Read the draft, above all what
+    it says to check, before others use it.
     """
     from pangeo_hpc import files
     from pangeo_hpc.detect import draft_site, survey_machine
@@ -32,8 +33,6 @@ def init(context: click.Context, output: str | None, force: bool) -> None:
     if target and target.exists() and not force:
         hint = "choose another name, or replace it with --force"
         raise UsageError(f"{target} is there already", hint=hint)
-    if target and not target.absolute().parent.is_dir():
-        raise UsageError(f"{target.parent} is not a directory", hint="create it first")
     text = draft_site(survey_machine(os.environ))
     talk = face(context)
     if target is None:
@@ -42,6 +41,7 @@ def init(context: click.Context, output: str | None, force: bool) -> None:
         else:
             talk.out(text.rstrip("\n"))
         return
+    files.make_directory(target.absolute().parent)
     files.write_atomic(target.absolute(), text)
     talk.say(f"wrote {target}; read it, then: pangeo-hpc site validate {target}")
 

@@ -16,6 +16,14 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus, Scheduler
 # A queue forgets a job a moment before the history knows it.
 HISTORY_DELAY = timedelta(seconds=20)
 
+_BY_FORCE = {
+    JobState.CANCELLED,
+    JobState.TIMEOUT,
+    JobState.OUT_OF_MEMORY,
+    JobState.NODE_FAIL,
+    JobState.PREEMPTED,
+}
+
 
 def status(
     scheduler: Scheduler,
@@ -57,12 +65,7 @@ def status_of(
     Jobs without an id must have gone through `recover` first.
     """
     asked = [job for job in jobs if job.final is None and job.id]
-    answers = status(
-        scheduler,
-        [job.id for job in asked if job.id],
-        exit_files={job.id: job.exit_file for job in asked if job.id},
-        runner=runner,
-    )
+    answers = status(scheduler, [job.id for job in asked if job.id], runner=runner)
     result = []
     for job in jobs:
         if job.final is not None:
@@ -71,7 +74,10 @@ def status_of(
         answer = answers.get(job.id or "")
         if answer is None:
             answer = _without_id(job)
-        elif answer.state.ended and answer.state is not JobState.LOST:
+        else:
+            # several attempts may run in one job, one after the other: each has its own file
+            answer = _with_own_word(answer, job.exit_file, within=job.within)
+        if job.id and answer.state.ended and answer.state is not JobState.LOST:
             replace(job, final=keep(answer)).write()
         result.append(answer)
     return result
@@ -134,20 +140,25 @@ def _answered(job_id: str, known: Collection[str]) -> bool:
     return stem is not None and any(stem.match(other) for other in known)
 
 
-def _with_own_word(status: JobStatus, path: Path | None) -> JobStatus:
-    """Add what the job itself wrote down about its end."""
-    if path is None or not (status.state.ended or status.state is JobState.UNKNOWN):
+def _with_own_word(status: JobStatus, path: Path | None, *, within: bool = False) -> JobStatus:
+    """Add what the job itself wrote down about its end.
+
+    An attempt `within` a job of somebody's own has ended when it wrote so, whatever that job does
+    then; only where the job was ended by force may the scheduler know better why.
+    """
+    if path is None or not (within or status.state.ended or status.state is JobState.UNKNOWN):
         return status
     try:
         code = int(path.read_text())
     except (OSError, ValueError):
         return status
-    if status.state is JobState.LOST:
-        state = JobState.COMPLETED if code == 0 else JobState.FAILED
-        return replace(status, state=state, exit_code=code, reason="")
-    if status.state in (JobState.COMPLETED, JobState.FAILED):
-        return replace(status, exit_code=code, signal=None)
-    return status
+    if status.state in _BY_FORCE and (code > 128 or not within):
+        return status
+    ended = JobState.COMPLETED if code == 0 else JobState.FAILED
+    if status.state is JobState.FAILED and not within:
+        ended = JobState.FAILED
+    reason = "" if status.state is JobState.LOST else status.reason
+    return replace(status, state=ended, exit_code=code, signal=None, reason=reason)
 
 
 def _without_id(job: Job) -> JobStatus:

@@ -1,5 +1,6 @@
 """What is free for a node type, and when a default job of it would start."""
 
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,16 @@ def _estimate(
         return converse(scheduler.estimate(script, request), runner), None
 
 
+def fits(constraint: str, features: Collection[str]) -> bool:
+    """Tell whether a node's features meet a constraint such as ``cpu``, ``gpu&hbm80g`` or ``a|b``.
+
+    Forms with counts and brackets are about several nodes, so any node may be one of them.
+    """
+    if not re.fullmatch(r"[\w.:=-]+([&|][\w.:=-]+)*", constraint):
+        return True
+    return any(set(part.split("&")) <= set(features) for part in constraint.split("|"))
+
+
 def count(
     nodes: Iterable[Node], node_type: NodeType, queues: Collection[str]
 ) -> dict[NodeState, int]:
@@ -85,7 +96,7 @@ def count(
     for node in nodes:
         if queues and node.queues and not set(queues) & set(node.queues):
             continue
-        if node_type.constraint is not None and node_type.constraint not in node.features:
+        if node_type.constraint is not None and not fits(node_type.constraint, node.features):
             continue
         counts[node.state] += 1
     return counts

@@ -26,6 +26,11 @@ class Job:
     final: Mapping[str, Any] | None = None
 
     @property
+    def within(self) -> bool:
+        """Tell whether this attempt runs in a job that somebody else submitted, or in none."""
+        return self.request.get("node_type") is None
+
+    @property
     def output(self) -> Path:
         """Return the file that receives what the job prints."""
         return self.folder / "output.log"

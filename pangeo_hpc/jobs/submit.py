@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import files
-from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, SubmitUnclear
+from pangeo_hpc.errors import (
+    CommandMissing,
+    NotAllowed,
+    SchedulerUnreachable,
+    SubmitRefused,
+    SubmitUnclear,
+)
 from pangeo_hpc.jobs.record import Job
 from pangeo_hpc.run import Runner, converse, run
 from pangeo_hpc.schedulers.base import JobRequest, Scheduler
@@ -47,6 +53,9 @@ def submit(
         job = replace(job, id=converse(scheduler.submit(script, request), runner), state="taken")
     except SubmitRefused:
         replace(job, state="refused").write()
+        raise
+    except (CommandMissing, NotAllowed):
+        replace(job, state="not taken").write()
         raise
     except SchedulerUnreachable as error:
         if error.unsent:

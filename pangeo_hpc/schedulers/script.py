@@ -29,8 +29,25 @@ def render(directives: Sequence[str], request: JobRequest) -> str:
         lines += [f"{line} || exit $?"] if _is_simple(line) else [line]
     if request.working_directory:
         lines.append(f"cd {shlex.quote(str(request.working_directory))} || exit 1")
-    lines += ["", shlex.join(request.command)]
+    lines += ["", *_run(request.command)]
     return "\n".join(lines) + "\n"
+
+
+def _run(command: Sequence[str]) -> list[str]:
+    """Return the lines that run the command and end with its status, whatever signals come.
+
+    A shell that dies of SIGTERM before its child would note a wrong status, so it waits. A warning
+    by ``--signal=B:USR1`` reaches only the shell, so it is handed on.
+    """
+    return [
+        "trap : TERM",
+        f"{shlex.join(command)} &",
+        "child=$!",
+        "trap 'kill -USR1 \"$child\"' USR1",
+        "trap 'kill -USR2 \"$child\"' USR2",
+        'while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done',
+        'exit "$status"',
+    ]
 
 
 def _keep_status(path: Path) -> list[str]:

@@ -58,10 +58,13 @@ def variable(site: Site, person: Person | None = None) -> dict[str, str]:
 def keep_until(
     site: Site, written: datetime | None = None, filesystem: str | None = None
 ) -> datetime | None:
-    """Return when something written at a moment may be purged; None where nothing is purged."""
+    """Return when something written at a moment may be purged; None where nothing is purged.
+
+    The grace that the site gives after its age limit counts too.
+    """
     if not site.scratch:
         return None
     purge = site.scratch_filesystem(filesystem).purge
     if purge is None:
         return None
-    return (written or datetime.now(UTC)) + purge.after
+    return (written or datetime.now(UTC)) + purge.after + purge.grace

@@ -45,7 +45,7 @@ def test_success_and_failure(cli: CommandLine, ends: str) -> None:
     assert cli("runs", "logs", "bad").stdout == "argument 7\n"
     cli("runs", "wait", "bad", code=1)
     again = cli("submit", ends, "--name", "later", "--wait", "--", "75", code=75)
-    assert "submit it again" in again.stdout
+    assert "submit it again" in again.stderr
 
 
 def test_a_signal_is_named(cli: CommandLine, ends: str) -> None:
@@ -221,17 +221,3 @@ def test_no_permission(
     assert "Permission denied" in done.stderr
     private = cli("submit", str(bob.home / "x.py"), code=5)
     assert "Permission denied" in private.stderr
-
-
-def test_site_init_drafts_this_cluster(cli: CommandLine) -> None:
-    """The draft names the partitions, validates, and a job of it runs."""
-    draft = cli.here / "draft.yaml"
-    cli("site", "init", "-o", str(draft))
-    assert "valid" in cli("site", "validate", str(draft)).stdout
-    text = draft.read_text()
-    for partition in ("compute", "short", "small"):
-        assert f"queue: {partition}" in text
-    hello = str(cli.script("hello.py", "print('hello')\n"))
-    cli("--site", str(draft), "submit", hello, "--wait")
-    refused = cli("site", "init", "-o", str(draft), code=2)
-    assert "draft.yaml" in refused.stderr

@@ -25,6 +25,8 @@ def test_a_shipped_site_has_no_problem(path):
 def test_a_shipped_site_names_its_sources(path):
     """Each has addresses and a date in its comments: nothing is guessed."""
     comments = "\n".join(re.findall(r"#.*", path.read_text()))
+    schema = re.search(r"\$schema=(\S+)", comments)
+    assert schema is not None and (path.parent / schema[1]).is_file()
     assert "https://" in comments
     assert re.search(r"\b20\d\d\b", comments)
 

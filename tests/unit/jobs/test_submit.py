@@ -167,6 +167,45 @@ def test_no_news_is_not_an_end(words: Any, quick: Any) -> None:
         jobs.status(words, ["1"], runner=quick)
 
 
+@pytest.mark.parametrize(
+    ("around", "code", "state"),
+    [
+        (JobState.RUNNING, 0, JobState.COMPLETED),
+        (JobState.RUNNING, 75, JobState.FAILED),
+        (JobState.COMPLETED, 1, JobState.FAILED),
+        (JobState.FAILED, 0, JobState.COMPLETED),
+        (JobState.TIMEOUT, 143, JobState.TIMEOUT),
+        (JobState.OUT_OF_MEMORY, 137, JobState.OUT_OF_MEMORY),
+        (JobState.CANCELLED, 0, JobState.COMPLETED),
+    ],
+)
+def test_attempts_in_a_job_of_ones_own(
+    words: Any, quick: Any, tmp_path: Path, around: JobState, code: int, state: JobState
+) -> None:
+    """Two attempts in one hand-written job end each for itself, whatever the job does then."""
+    made = []
+    for name, status in (("a", code), ("b", 3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "exit").write_text(f"{status}\n")
+        request = {"scheduler": "slurm", "node_type": None}
+        made.append(Job(name="x", folder=tmp_path / name, id="9", state="taken", request=request))
+    words.jobs["9"] = JobStatus(id="9", state=around)
+    first, second = jobs.status_of(words, made, runner=quick)
+    assert first.state is state
+    assert (second.state, second.exit_code) == (JobState.FAILED, 3)
+
+
+def test_our_own_job_is_not_better_than_its_script(
+    words: Any, quick: Any, request_: JobRequest, tmp_path: Path
+) -> None:
+    """A job that the scheduler calls completed has failed if its script did."""
+    job = jobs.submit(words, request_, tmp_path / "a", user="alice", runner=quick)
+    job.exit_file.write_text("75\n")
+    words.jobs["1"] = JobStatus(id="1", state=JobState.COMPLETED)
+    (found,) = jobs.status_of(words, [job], runner=quick)
+    assert (found.state, found.exit_code) == (JobState.FAILED, 75)
+
+
 def test_an_end_is_remembered(words: Any, quick: Any, request_: JobRequest, tmp_path: Path) -> None:
     """Once a job has ended, the scheduler is not asked about it again."""
     job = jobs.submit(words, request_, tmp_path / "a", user="alice", runner=quick)

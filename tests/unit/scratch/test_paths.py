@@ -20,6 +20,10 @@ scratch:
     default: true
     purge: {{after: 60 days, by: newest, enforced_by: site}}
   slow: {{path: "{root}/slow/{{user}}"}}
+  ours:
+    root: "{root}/ours"
+    path: "{root}/ours/{{user}}"
+    purge: {{after: 30 days, grace: 7 days, enforced_by: pangeo-hpc}}
 """
 
 
@@ -84,3 +88,4 @@ def test_when_it_may_be_purged(site: Site) -> None:
     written = datetime(2026, 1, 1, tzinfo=UTC)
     assert scratch.keep_until(site, written) == written + timedelta(days=60)
     assert scratch.keep_until(site, written, "slow") is None
+    assert scratch.keep_until(site, written, "ours") == written + timedelta(days=37)
