@@ -21,12 +21,25 @@ def states(our: Here, jobs: "list[Job]") -> "list[JobStatus]":
     return follow(our.site, our.person, jobs, patience=3.0)
 
 
-def last_job(folder: "RunFolder") -> "Job":
-    """Return the last attempt. Raise UnknownName if there is none."""
+def chosen(our: Here, folder: "RunFolder", reference: str = "") -> "Job":
+    """Return the attempt a person means: the one of a job id, else the newest that has not ended.
+
+    Where all have ended it is the last. Raise UnknownName if there is none.
+    """
+    from pangeo_hpc.workflow.runs import same_id
+
     jobs = folder.jobs()
     if not jobs:
         raise UnknownName(f"run {folder.name} was never submitted", hint="pangeo-hpc submit does")
-    return jobs[-1]
+    jobs = [job for job in jobs if job.id and same_id(job.id, reference)] or jobs
+    told = states(our, jobs)
+    alive = [job for job, status in zip(jobs, told, strict=True) if not status.state.ended]
+    return again((alive or jobs)[-1])
+
+
+def again(job: "Job") -> "Job":
+    """Return a job as it is remembered now: its id may have been found since."""
+    return type(job).read(job.folder)
 
 
 def attempt_of(job: "Job", status: "JobStatus") -> dict[str, Any]:
@@ -56,13 +69,13 @@ def attempt_of(job: "Job", status: "JobStatus") -> dict[str, Any]:
     }
 
 
-def watch(our: Here, folder: "RunFolder") -> "JobStatus":
-    """Follow a run's last attempt to its end and say each change of state."""
+def watch(our: Here, folder: "RunFolder", job: "Job") -> "JobStatus":
+    """Follow an attempt to its end and say each change of state."""
     from pangeo_hpc import jobs as room
 
     try:
         return room.wait(
-            lambda: states(our, [last_job(folder)])[0],
+            lambda: states(our, [again(job)])[0],
             on_change=lambda status: our.face.say(_line(folder, status)),
         )
     except KeyboardInterrupt:
@@ -81,29 +94,29 @@ def _line(folder: "RunFolder", status: "JobStatus") -> str:
     return " ".join(parts)
 
 
-def tell_end(our: Here, folder: "RunFolder", status: "JobStatus") -> int:
-    """Print how a run's attempt ended and return the exit code; a failure shows its last lines."""
+def tell_end(our: Here, folder: "RunFolder", job: "Job", status: "JobStatus") -> int:
+    """Print how an attempt ended and return the exit code; a failure shows its last lines."""
     code = end_code(status)
     if our.face.json:
-        our.face.data({"run": folder.name, **attempt_of(last_job(folder), status)})
+        our.face.data({"run": folder.name, **attempt_of(again(job), status)})
         return code
     if code == Exit.NO:
-        for line in _tail(last_job(folder).output):
+        for line in _tail(job.output):
             our.face.say(f"  | {line}")
-    our.face.out(_sentence(folder, status))
+    our.face.out(_sentence(folder, job, status))
     if code == Exit.RUN_AGAIN:
         our.face.say("hint: it stopped in time; submit it again and it goes on")
-    elif code:
+    elif code and job.output.exists():
         our.face.say(f"hint: pangeo-hpc runs logs {folder.name}")
     return code
 
 
-def _sentence(folder: "RunFolder", status: "JobStatus") -> str:
+def _sentence(folder: "RunFolder", job: "Job", status: "JobStatus") -> str:
     """Say in one line how an attempt ended, and why as far as the scheduler tells."""
     from pangeo_hpc.schedulers.base import JobState
     from pangeo_hpc.units import format_memory, format_walltime
 
-    request = last_job(folder).request
+    request = job.request
     words = [str(status.state)]
     if status.state is JobState.OUT_OF_MEMORY and request.get("memory"):
         words.append(f"it had {format_memory(request['memory'])} on each node")

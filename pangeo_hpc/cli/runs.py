@@ -1,13 +1,14 @@
 """`runs`: what was submitted, how far it is, and how it ended."""
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.ending import attempt_of, end_code, last_job, states, tell_end, watch
+from pangeo_hpc.cli.ending import again, attempt_of, chosen, end_code, states, tell_end, watch
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.errors import Exit, SchedulerError
 
@@ -26,17 +27,20 @@ def runs() -> None:
 @json_option
 @click.pass_context
 def list_(context: click.Context) -> None:
-    """List your runs on this site with the state of their last attempt."""
+    """List your runs on this site with the state of their newest attempt."""
     from pangeo_hpc.workflow import runs as folders
 
     our = here(context)
     found = folders.all_runs(our.site, our.person)
-    last = [(folder, folder.jobs()) for folder in found]
-    with_jobs = [(folder, jobs[-1]) for folder, jobs in last if jobs]
-    told = states(our, [job for _, job in with_jobs])
-    rows = [
-        _row(folder, job, status) for (folder, job), status in zip(with_jobs, told, strict=True)
-    ]
+    attempts = [(folder, job) for folder in found for job in folder.jobs()]
+    told = states(our, [job for _, job in attempts])
+    newest: dict[str, dict[str, Any]] = {}
+    for (folder, job), status in zip(attempts, told, strict=True):
+        # one that lives counts more than a later one that has ended
+        before = newest.get(folder.name)
+        if before is None or before["ended"] or not status.state.ended:
+            newest[folder.name] = _row(folder, again(job), status)
+    rows = list(newest.values())
     if our.face.json:
         our.face.data({"runs": rows})
         return
@@ -52,7 +56,8 @@ def _row(folder: "RunFolder", job: "Job", status: "JobStatus") -> dict[str, Any]
     return {
         "run": folder.name,
         "state": str(status.state),
-        "job": job.id or status.id or None,
+        "ended": status.state.ended,
+        "job": job.id,
         "node_type": job.request.get("node_type"),
         "done": f"{progress['done']}/{progress['total']}" if progress else None,
         "submitted": job.submitted,
@@ -130,17 +135,25 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
 
     our = here(context)
     folder = _find(our, run)
-    job = last_job(folder)
+    job = chosen(our, folder, run)
     position = _print_from(job.output, 0)
+    if position == 0 and job.within:
+        our.face.say("this attempt printed where it was started, not into a file of ours")
+    elif position == 0 and not follow and not job.output.exists():
+        our.face.say(f"nothing printed yet: {job.output} is not there")
     if not follow:
-        if position == 0 and not job.output.exists():
-            our.face.say(f"nothing printed yet: {job.output} is not there")
         return Exit.DONE
+    asked, pause = 0.0, 1.0
+    status: JobStatus | None = None
 
     def look() -> "JobStatus":
-        nonlocal position
+        nonlocal position, asked, pause, status
         position = _print_from(job.output, position)
-        return states(our, [last_job(folder)])[0]
+        # the file is read often, the scheduler is asked less and less
+        if status is None or time.monotonic() - asked >= pause:
+            status = states(our, [again(job)])[0]
+            asked, pause = time.monotonic(), min(pause * 1.5, 15.0)
+        return status
 
     status = room.wait(look, longest=1.0)
     _print_from(job.output, position)
@@ -165,10 +178,11 @@ def _print_from(path: Path, position: int) -> int:
 @json_option
 @click.pass_context
 def wait(context: click.Context, run: str) -> int:
-    """Wait until a run's last attempt has ended: exit 0, 1, or 75 for run it again."""
+    """Wait until a run's newest attempt has ended: exit 0, 1, or 75 for run it again."""
     our = here(context)
     folder = _find(our, run)
-    return tell_end(our, folder, watch(our, folder))
+    job = chosen(our, folder, run)
+    return tell_end(our, folder, job, watch(our, folder, job))
 
 
 @runs.command()
@@ -181,9 +195,8 @@ def cancel(context: click.Context, run: str, free: bool) -> int:
 
     our = here(context)
     folder = _find(our, run)
-    job = last_job(folder)
+    job = chosen(our, folder, run)
     status = states(our, [job])[0]
-    job = last_job(folder)
     if status.state.ended:
         our.face.say(f"run {folder.name} has ended already: {status.state}")
     elif job.id is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.ending import tell_end, watch
+from pangeo_hpc.cli.ending import chosen, tell_end, watch
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.errors import Exit
 
@@ -90,28 +90,35 @@ def submit(
     ask = Ask(**asked)
     jobs_before = [_job_id(our, reference) for reference in after]
     if dry_run:
-        our.face.out(launch.preview(our.site, our.person, program, ask, after=jobs_before).rstrip())
+        script_text = launch.preview(our.site, our.person, program, ask, after=jobs_before)
+        if our.face.json:
+            our.face.data({"script": script_text})
+        else:
+            our.face.out(script_text.rstrip())
         return Exit.DONE
     folder, job = launch.launch(our.site, our.person, program, ask, after=jobs_before, force=force)
     if not wait:
         _tell_submitted(our, folder, job)
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
-    return tell_end(our, folder, watch(our, folder))
+    return tell_end(our, folder, job, watch(our, folder, job))
 
 
 def _job_id(our: Here, reference: str) -> str:
     """Return a job's id from a run's name, or the id as it was given."""
-    from pangeo_hpc.errors import UnknownName
+    from pangeo_hpc.errors import UnknownName, UsageError
     from pangeo_hpc.workflow import runs
 
     try:
-        jobs = runs.find(our.site, our.person, reference).jobs()
+        job = chosen(our, runs.find(our.site, our.person, reference), reference)
     except UnknownName:
         if reference[:1].isdigit():
             return reference
         raise
-    return (jobs[-1].id if jobs else None) or reference
+    if job.id is None:
+        hint = "its last attempt was not taken, or ran in no job"
+        raise UsageError(f"run {reference} has no job to wait for", hint=hint)
+    return job.id
 
 
 def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pangeo_hpc import jobs, processes
+from pangeo_hpc.jobs.record import revive
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
@@ -30,6 +31,9 @@ def follow(
         if key is None:
             answers.update({i: _of_process(found[i]) for i in places})
             continue
+        if key not in site.schedulers:
+            answers.update({i: _of_no_scheduler(found[i]) for i in places})
+            continue
         scheduler = jobs.scheduler_named(site, key, person)
         known = [
             jobs.recover(scheduler, found[i], user=person.user, runner=runner, patience=patience)
@@ -38,6 +42,14 @@ def follow(
         statuses = jobs.status_of(scheduler, known, runner=runner)
         answers.update(zip(places, statuses, strict=True))
     return [answers[index] for index in range(len(found))]
+
+
+def _of_no_scheduler(job: jobs.Job) -> JobStatus:
+    """Return the state of a job of a scheduler that the site no longer names."""
+    if job.final is not None:
+        return revive(job.final)
+    reason = f"the site has no scheduler {job.request['scheduler']} any more"
+    return JobStatus(id=job.id or "", name=job.name, state=JobState.UNKNOWN, reason=reason)
 
 
 def _of_process(job: jobs.Job) -> JobStatus:

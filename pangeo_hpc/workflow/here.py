@@ -9,18 +9,18 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from pangeo_hpc import allocation, envs, files, jobs, processes
-from pangeo_hpc.errors import UsageError
+from pangeo_hpc.errors import NotAllowed, UsageError
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import launch, runs
 
-_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,22 +54,35 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
     number, place = folder.new_attempt()
     variables = launch.variables(site, person, folder, number, force=force)
     process = subprocess.Popen(
-        [str(environment.python), str(path), *script.arguments],
+        _command(environment, [str(environment.python), str(path), *script.arguments]),
         env={**os.environ, **environment.variables, **variables},
         preexec_fn=_end_with_parent(),  # noqa: PLW1509, this program has no threads
     )
     remember(site, folder, place, process.pid)
     with _forwarding(process):
         code = process.wait()
-    note_end(place, Ended(code).status)
+    # the script's own code counts more than our note of it
+    with suppress(NotAllowed):
+        note_end(place, Ended(code).status)
     return Ended(code)
+
+
+def _command(environment: envs.Environment, command: list[str]) -> list[str]:
+    """Return the command, begun by the shell where its environment needs modules or a check.
+
+    The shell becomes the command, so that the process stays the one we know.
+    """
+    if environment.name == envs.CURRENT:
+        return command
+    lines = "\n".join(environment.setup)
+    return ["/bin/bash", "-l", "-c", f'{lines}\nexec "$@"', "bash", *command]
 
 
 def remember(site: Site, folder: runs.RunFolder, place: Path, pid: int | None = None) -> None:
     """Note an attempt that nobody submitted: its process, by default ours, and the job it is in."""
     inside = allocation.current()
     identity = processes.identify(pid)
-    key = _key_of(site, inside.scheduler) if inside else None
+    key = _key_of(site, inside.scheduler, inside.job_id) if inside else None
     request = {
         "scheduler": key,
         "node_type": None,
@@ -92,9 +105,16 @@ def note_end(place: Path, status: int) -> None:
     files.write_atomic(place / "exit", f"{status}\n")
 
 
-def _key_of(site: Site, kind: str) -> str | None:
-    """Return the site's key for the scheduler of the job we are in; None if it has none such."""
-    return next((key for key, entry in site.schedulers.items() if entry.type == kind), None)
+def _key_of(site: Site, kind: str, job_id: str) -> str | None:
+    """Return the site's key for the scheduler of a job; None if it has none such.
+
+    Of several of one kind it is the one whose server stands in the job's id, else the default.
+    """
+    keys = [key for key, entry in site.schedulers.items() if entry.type == kind]
+    server = job_id.partition(".")[2]
+    told = [k for k in keys if server and (site.schedulers[k].server or "").startswith(server)]
+    likely = [key for key in keys if key == site.scheduler]
+    return next(iter(told + likely + keys), None)
 
 
 def _end_with_parent() -> Callable[[], None]:
@@ -118,6 +138,8 @@ def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    # Ctrl-C reaches the script from the terminal: twice, it would not get to clean up
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
     finally:

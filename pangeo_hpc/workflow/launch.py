@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,22 +118,35 @@ def launch(
     the errors of `jobs.submit`.
     """
     request_for(site, person, script, ask, after=after)
-    folder = runs.open_run(
-        site,
-        person,
-        script.run_name,
-        script=check(script),
-        arguments=script.arguments,
-        force=force,
-    )
-    with files.lock(folder.path / ".submit", timeout=60.0):
-        refuse_if_busy(site, person, folder, runner=runner)
+    place = files.make_directory(runs.home(site, person) / script.run_name, mode=0o700)
+    with _alone(place):
+        # a run that is alive keeps its script and its site as they are
+        refuse_if_busy(site, person, runs.RunFolder(place), runner=runner)
+        folder = runs.open_run(
+            site,
+            person,
+            script.run_name,
+            script=check(script),
+            arguments=script.arguments,
+            force=force,
+        )
         number, place = folder.new_attempt()
         request = request_for(
             site, person, script, ask, after=after, folder=folder, attempt=number, force=force
         )
         scheduler = jobs.scheduler_named(site, request.scheduler, person)
         return folder, jobs.submit(scheduler, request, place, user=person.user, runner=runner)
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Let one submission of a run go on at a time. Raise RunBusy if another takes too long."""
+    try:
+        with files.lock(place / ".submit", timeout=60.0):
+            yield
+    except TimeoutError as error:
+        text = f"run {place.name} is just being submitted by another command"
+        raise RunBusy(text, hint="wait for that one; pangeo-hpc runs list shows it") from error
 
 
 def refuse_if_busy(

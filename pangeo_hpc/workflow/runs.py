@@ -159,7 +159,7 @@ def find(site: Site, person: Person, reference: str) -> RunFolder:
         if run.name == reference:
             return run
     for run in known:
-        if any(job.id and _same_id(job.id, reference) for job in run.jobs()):
+        if any(job.id and same_id(job.id, reference) for job in run.jobs()):
             return run
     from difflib import get_close_matches
 
@@ -168,6 +168,6 @@ def find(site: Site, person: Person, reference: str) -> RunFolder:
     raise UnknownName(f"no run named {reference!r}, and none with that job id", hint=hint)
 
 
-def _same_id(job_id: str, reference: str) -> bool:
+def same_id(job_id: str, reference: str) -> bool:
     """Tell whether a person's number means a job: PBS ids go on after the dot."""
     return reference in (job_id, job_id.partition(".")[0])

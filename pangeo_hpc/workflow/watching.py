@@ -47,7 +47,11 @@ class Watch:
         exits = {}
         if holder.attempt is not None:
             exits[job_id] = self._folder.attempt(holder.attempt) / "exit"
-        best = site.scheduler if site.scheduler in keys else keys[0]
-        scheduler = jobs.scheduler_named(site, best, current_person())
-        found = jobs.status(scheduler, [job_id], exit_files=exits, runner=self._runner)
-        return found[job_id].state if job_id in found else None
+        for key in keys:
+            scheduler = jobs.scheduler_named(site, key, current_person())
+            found = jobs.status(scheduler, [job_id], exit_files=exits, runner=self._runner)
+            state = found[job_id].state if job_id in found else JobState.LOST
+            if state is not JobState.LOST or len(keys) == 1:
+                return state
+        # of several schedulers of one kind none knows it, or the one that would did not say
+        return None

@@ -127,7 +127,7 @@ def test_a_hand_written_script_of_three_nodes(
         "three.sh",
         "#!/bin/bash\n#SBATCH --nodes=3 --ntasks-per-node=1 --cpus-per-task=2\n"
         "#SBATCH --time=5 --mem=1500M\n"
-        f"pangeo-hpc --site {cli.site} run {roots} --name byhand -- byhand.zarr 0\n",
+        f"pangeo-hpc --site {cli.site} run {roots} --name byhand-roots -- byhand.zarr 0\n",
     )
     alice.run(["sbatch", "--wait", str(script)], timeout=240)
     check(alice.scratch / "byhand.zarr")
@@ -211,10 +211,10 @@ def test_it_stops_before_the_walltime_and_goes_on(
 def test_nodes_without_home_and_commands(hard_cli: CommandLine, hard_alice: ClusterUser) -> None:
     """Where nodes see neither /home nor squeue, runs are killed and go on all the same."""
     cli, roots = hard_cli, prepare(hard_cli)
-    words = ("submit", roots, "--name", "hard", "--nodes", "2")
+    words = ("submit", roots, "--name", "hard-roots", "--nodes", "2")
     cli(*words, "--", "hard.zarr", "0.2")
-    until(lambda: done(cli, "hard") >= 2)
-    job = cli.json("runs", "show", "hard")["attempts"][0]["job"]
-    kill(cli, "hard", job)
+    until(lambda: done(cli, "hard-roots") >= 2)
+    job = cli.json("runs", "show", "hard-roots")["attempts"][0]["job"]
+    kill(cli, "hard-roots", job)
     cli(*words, "--wait", "--", "hard.zarr", "0.2")
     check(hard_alice.scratch / "hard.zarr")

@@ -129,3 +129,10 @@ def test_share() -> None:
 def test_whole_mib_rounds_down() -> None:
     """Scripts never ask for more than was allowed."""
     assert units.whole_mib(2**30 - 1) == 1023
+
+
+@pytest.mark.parametrize("text", ["99999999999 days", "9999999999-00:00:00"])
+def test_longer_than_anything_lasts(text: str) -> None:
+    """A slip of the keyboard is told as such."""
+    with pytest.raises(ValueError, match="longer than anything"):
+        units.parse_walltime(text)

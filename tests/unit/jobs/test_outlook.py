@@ -1,6 +1,8 @@
 """What is free for a node type."""
 
-from pangeo_hpc.jobs.outlook import count
+import pytest
+
+from pangeo_hpc.jobs.outlook import count, fits
 from pangeo_hpc.schedulers.base import Node, NodeState, Queue, destinations
 from pangeo_hpc.site import Site
 
@@ -32,3 +34,21 @@ def test_routes_are_followed() -> None:
     assert destinations(queues, "main") >= {"short", "more", "long"}
     assert destinations(queues, "short") == set()
     assert destinations(queues, "unheard of") == set()
+
+
+@pytest.mark.parametrize(
+    ("constraint", "features", "meets"),
+    [
+        ("cpu", {"cpu", "x"}, True),
+        ("cpu", {"gpu"}, False),
+        ("gpu&hbm80g", {"gpu", "hbm80g"}, True),
+        ("gpu&hbm80g", {"gpu"}, False),
+        ("a|b", {"b"}, True),
+        ("a|b", {"c"}, False),
+        ("[rack1|rack2]", {"c"}, True),
+        ("cpu*4", {"c"}, True),
+    ],
+)
+def test_constraints(constraint: str, features: set[str], meets: bool) -> None:
+    """Features joined by `and` or `or`; what is about several nodes does not filter one."""
+    assert fits(constraint, features) is meets
