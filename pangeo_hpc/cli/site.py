@@ -99,7 +99,7 @@ def _plain(problem: Any) -> dict[str, Any]:
     return {key: getattr(problem, key) for key in keys}
 
 
-@site.command()
+@site.command(short_help="Show the effective site, and where it came from.")
 @click.option("--origin", is_flag=True, help="Show each value with where it came from.")
 @json_option
 @click.pass_context

@@ -108,5 +108,6 @@ def expand_path(
 def _hint(name: str) -> str:
     if name in ("project", "account"):
         variable = f"PANGEO_HPC_{name.upper()}"
-        return f"set {name} in ~/.config/pangeo-hpc/user.yaml, or the variable {variable}"
+        what = "project, or account," if name == "project" else name
+        return f"set {what} in ~/.config/pangeo-hpc/user.yaml, or the variable {variable}"
     return "ask your administrator: this user has no primary group"
