@@ -47,7 +47,7 @@ class Watch:
         exits = {}
         if holder.attempt is not None:
             exits[job_id] = self._folder.attempt(holder.attempt) / "exit"
-        for key in keys:
+        for key in sorted(keys, key=lambda name: name != site.scheduler):
             scheduler = jobs.scheduler_named(site, key, current_person())
             found = jobs.status(scheduler, [job_id], exit_files=exits, runner=self._runner)
             state = found[job_id].state if job_id in found else JobState.LOST

@@ -68,3 +68,24 @@ def test_no_answer_is_none(
         raise SiteNotFound("no site")
 
     assert Watch(RunFolder(folder), homeless)(replace(me, job_id="1", scheduler="slurm")) is None
+
+
+def test_one_of_several_must_know_it(
+    folder: Path, me: Holder, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two schedulers of a kind, one that never heard of the job does not make it gone."""
+    known = {"other": JobState.RUNNING}
+
+    def status(scheduler: Any, ids: list[str], **_: Any) -> Any:
+        asked.append(scheduler)
+        return {ids[0]: JobStatus(id=ids[0], state=known.get(scheduler, JobState.LOST))}
+
+    monkeypatch.setattr(watching.jobs, "status", status)
+    holder = replace(me, job_id="41", scheduler="slurm")
+    watch = Watch(RunFolder(folder), lambda: SITE)  # type: ignore[arg-type, return-value]
+    assert watch(holder) is JobState.RUNNING
+    assert asked == ["main", "other"]
+    known.clear()
+    assert watch(replace(holder, job_id="42")) is None
+    # the only one of its kind is believed
+    assert watch(replace(holder, job_id="43", scheduler="pbs")) is JobState.LOST
