@@ -138,7 +138,7 @@ def test_killed_in_mid_write_and_run_again(
 ) -> None:
     """SIGKILL for every process of the job; what was finished is not written again."""
     words = ("submit", roots, "--name", "killed-roots", "--nodes", "2")
-    arguments = ("--", "killed.zarr", "0.2")
+    arguments = ("--", "killed.zarr", "0.8")
     cli(*words, *arguments)
     until(lambda: done(cli, "killed-roots") >= 3)
     busy = cli("run", roots, "--name", "killed-roots", *arguments, code=4)
