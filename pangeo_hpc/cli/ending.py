@@ -1,6 +1,7 @@
 """Follow a run's attempt to its end, and tell how it ended."""
 
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,9 +33,13 @@ def chosen(our: Here, folder: "RunFolder", reference: str = "") -> "Job":
     if not jobs:
         raise UnknownName(f"run {folder.name} was never submitted", hint="pangeo-hpc submit does")
     jobs = [job for job in jobs if job.id and same_id(job.id, reference)] or jobs
-    told = states(our, jobs)
-    alive = [job for job, status in zip(jobs, told, strict=True) if not status.state.ended]
-    return again((alive or jobs)[-1])
+    return again(standing(zip(jobs, states(our, jobs), strict=True))[0])
+
+
+def standing(attempts: "Iterable[tuple[Job, JobStatus]]") -> "tuple[Job, JobStatus]":
+    """Return the attempt that stands for its run: the newest that lives, else the last."""
+    known = list(attempts)
+    return ([pair for pair in known if not pair[1].state.ended] or known)[-1]
 
 
 def again(job: "Job") -> "Job":

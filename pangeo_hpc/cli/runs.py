@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.ending import again, attempt_of, chosen, end_code, states, tell_end, watch
+from pangeo_hpc.cli.ending import (
+    again,
+    attempt_of,
+    chosen,
+    end_code,
+    standing,
+    states,
+    tell_end,
+    watch,
+)
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.errors import Exit, SchedulerError
 
@@ -34,13 +43,13 @@ def list_(context: click.Context) -> None:
     found = folders.all_runs(our.site, our.person)
     attempts = [(folder, job) for folder in found for job in folder.jobs()]
     told = states(our, [job for _, job in attempts])
-    newest: dict[str, dict[str, Any]] = {}
+    by_run: dict[RunFolder, list[tuple[Job, JobStatus]]] = {}
     for (folder, job), status in zip(attempts, told, strict=True):
-        # one that lives counts more than a later one that has ended
-        before = newest.get(folder.name)
-        if before is None or before["ended"] or not status.state.ended:
-            newest[folder.name] = _row(folder, again(job), status)
-    rows = list(newest.values())
+        by_run.setdefault(folder, []).append((job, status))
+    rows = []
+    for folder, pairs in by_run.items():
+        job, status = standing(pairs)
+        rows.append(_row(folder, again(job), status))
     if our.face.json:
         our.face.data({"runs": rows})
         return

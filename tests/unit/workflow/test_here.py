@@ -85,3 +85,34 @@ def test_the_script_never_outlives_us(
         check=True,
     )
     assert '"lost"' in shown.stdout
+
+
+def test_run_gets_its_environment_as_a_job_does(tmp_path: Path) -> None:
+    """In a prefix the shell lines come first, and the script stays the process we know."""
+    (tmp_path / "site.yaml").write_text(
+        "name: here\nscheduler: local\nnode_types:\n"
+        '  one: {cores: 1, memory: 1 GiB, walltime: "01:00:00"}\n'
+        f"environments:\n  mine: {{prefix: {sys.prefix}, modules: [netcdf/4.9]}}\n"
+    )
+    (tmp_path / ".bash_profile").write_text('module() { export LOADED="$2"; }\n')
+    (tmp_path / "tell.py").write_text(
+        "import json, os, time\n"
+        "print(os.environ['LOADED'], os.environ['PYTHONNOUSERSITE'], os.environ['PATH'])\n"
+        "path = os.environ['PANGEO_HPC_RUN'] + '/attempts/0001/job.json'\n"
+        "while not os.path.exists(path): time.sleep(0.01)\n"
+        "kept = json.load(open(path))\n"
+        "print(kept['request']['process']['pid'] == os.getpid())\n"
+        "raise SystemExit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pangeo_hpc", "--site", "site.yaml", "run", "tell.py"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"netcdf/4.9 1 {sys.prefix}/bin:")
+    assert second == "True"
