@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.cluster.errors import ClusterError
 
 PYTHON = Path("/usr/bin/python3")
-VENV = Path("/opt/pangeo-hpc-test/venv")
+VENV = Path(os.environ.get("PANGEO_HPC_TEST_VENV", "/opt/pangeo-hpc-test/venv"))
 USERS = ("alice", "bob")
 INSTALL = Path(__file__).with_name("install.sh")
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "pangeo_hpc", "site-configs", "conda-envs")

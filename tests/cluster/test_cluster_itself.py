@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import cgroups, record
+from tests.cluster import cgroups, machine, record
 from tests.cluster.config import BASE, UP_NODES, ClusterConfig
 from tests.cluster.conftest import PROJECT
 from tests.cluster.daemons import Process, wait_until
@@ -84,7 +84,7 @@ def test_jobs_use_the_project(alice: ClusterUser) -> None:
     """The installed project and its virtual environment work inside a job."""
     job = submit(alice, "--wrap=python -c 'import pangeo_hpc; print(pangeo_hpc.__file__)'")
     assert final_state(alice, job) == "COMPLETED"
-    assert output(alice, job).startswith("/opt/pangeo-hpc-test/venv/")
+    assert output(alice, job).startswith(f"{machine.VENV}/")
 
 
 @pytest.mark.slow
