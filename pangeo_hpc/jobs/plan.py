@@ -86,20 +86,21 @@ def plan(
     folder: Path | None = None,
     after: Sequence[str] = (),
     requeue: bool = False,
+    nonce: str | None = None,
 ) -> JobRequest:
     """Return the request for one job, held to the limits of the site.
 
     This is the only way in: forms, links, options and Python calls all end here. `use` is what
     the job is for: ``notebook``, ``dask`` or ``batch``. `setup` are lines of the environment, never
-    of the user. `folder` will hold what the job prints and its exit status. Raise RequestRefused
-    with every problem, or UnknownName for a node type that is not there.
+    of the user. `folder` will hold what the job prints and its exit status. `nonce` is one that is
+    remembered already. Raise RequestRefused with every problem, or UnknownName for a node type that is not there.
     """
     node = site.node_type(ask.node_type)
     defaults = site.defaults
     who = (person or current_person()).with_defaults(defaults.account, defaults.project)
     desk = _Desk(node, who, site)
     request = JobRequest(
-        name=with_nonce(desk.name(name)),
+        name=f"{desk.name(name)}-{nonce}" if nonce else with_nonce(desk.name(name)),
         command=tuple(command),
         node_type=node.name,
         scheduler=site.scheduler_of(node)[0],

@@ -26,9 +26,9 @@ _ON_ITS_WAY, _YOUNG = 5.0, 60.0
 _NONCE = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
-def with_nonce(name: str) -> str:
+def with_nonce(name: str, letters: int = 4) -> str:
     """Return a job name by which this one submission can be found again: ``ndvi-x7k2``."""
-    return f"{name}-{''.join(secrets.choice(_NONCE) for _ in range(4))}"
+    return f"{name}-{''.join(secrets.choice(_NONCE) for _ in range(letters))}"
 
 
 def submit(

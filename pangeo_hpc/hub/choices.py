@@ -1,0 +1,174 @@
+"""What a user asks of a server: one reader for the form, links, REST options and stored choices.
+
+Whatever way it comes, it ends as `Choices` and is held to the site's limits by `jobs.plan`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import Any
+
+from pangeo_hpc import jobs
+from pangeo_hpc.errors import Problem, RequestRefused
+from pangeo_hpc.schedulers.base import JobRequest
+from pangeo_hpc.site import Person, Site
+
+OPTION = "option."
+BATCH, LOGIN = "batch", "login"
+# What a browser adds of its own.
+_NOISE = {"_xsrf"}
+_LONGEST = 1000
+_MOST_OPTIONS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a user chose; None and absent options leave a choice to the site.
+
+    All values are text as it was typed; `working_directory` is absolute, or relative to the
+    user's home.
+    """
+
+    profile: str | None = None
+    node_type: str | None = None
+    environment: str | None = None
+    cores: str | None = None
+    memory: str | None = None
+    gpus: str | None = None
+    walltime: str | None = None
+    account: str | None = None
+    working_directory: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def ask(self) -> jobs.Ask:
+        """Return the part that describes a job."""
+        return jobs.Ask(
+            node_type=self.node_type,
+            cores=self.cores,
+            memory=self.memory,
+            gpus=self.gpus,
+            walltime=self.walltime,
+            account=self.account,
+            options=self.options,
+        )
+
+    def plain(self) -> dict[str, str]:
+        """Return the choices that were made, flat and JSON-able; `read` takes them back."""
+        named = {name: getattr(self, name) for name in NAMES}
+        told = {name: value for name, value in named.items() if value is not None}
+        return told | {f"{OPTION}{name}": value for name, value in self.options.items()}
+
+
+NAMES = tuple(each.name for each in fields(Choices) if each.name != "options")
+
+
+def read(given: Mapping[str, Any]) -> Choices:
+    """Return the choices in form data, a link's parameters or REST options.
+
+    A form gives each field as a list of one text, and empty for no choice. Options of the node type
+    are ``option.NAME``, or a mapping under ``options``. Raise RequestRefused with every problem.
+    """
+    problems: list[Problem] = []
+    found: dict[str, str] = {}
+    options: dict[str, str] = {}
+    for key, value in _flat(given, problems):
+        text = _text(key, value, problems)
+        if text is None:
+            continue
+        if key in NAMES:
+            found[key] = text
+        elif key.startswith(OPTION) and len(key) > len(OPTION):
+            options[key.removeprefix(OPTION)] = text
+        else:
+            near = get_close_matches(key, NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NAMES)}"
+            problems.append(Problem(key[:40], "there is no such choice", hint))
+    problems += _directory(found.get("working_directory"))
+    if problems:
+        raise RequestRefused(problems)
+    return Choices(**found, options=options)
+
+
+def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter") -> JobRequest:
+    """Return the job that the choices ask for, without what only the submission knows.
+
+    This is the same check that the submission makes again. Raise RequestRefused with every problem,
+    or UnknownName.
+    """
+    problems: list[Problem] = []
+    if choices.profile not in (None, BATCH):
+        problems.append(_profile(site, choices.profile))
+    if choices.environment is not None:
+        known = site.environments or ("current",)
+        if choices.environment not in known:
+            near = get_close_matches(choices.environment, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            text = f"site {site.name} has no environment {choices.environment!r}"
+            problems.append(Problem("environment", text, hint))
+    if choices.node_type is not None and choices.node_type not in site.node_types:
+        near = get_close_matches(choices.node_type, site.node_types, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(site.node_types)}"
+        text = f"site {site.name} has no node type {choices.node_type!r}"
+        raise RequestRefused([*problems, Problem("node_type", text, hint)])
+    try:
+        request = jobs.plan(
+            site, choices.ask(), name=name, command=("true",), use="notebook", person=person
+        )
+    except RequestRefused as error:
+        raise RequestRefused([*problems, *error.problems]) from None
+    if problems:
+        raise RequestRefused(problems)
+    return request
+
+
+def _profile(site: Site, profile: str | None) -> Problem:
+    profiles = site.hub.profiles if site.hub else (BATCH,)
+    return Problem("profile", f"there is no profile {profile!r}", f"it has {', '.join(profiles)}")
+
+
+def _flat(given: Mapping[str, Any], problems: list[Problem]) -> list[tuple[str, Any]]:
+    """Return keys and values, with the mapping under ``options`` laid flat."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in given.items():
+        if key in _NOISE:
+            continue
+        if key == "options" and isinstance(value, Mapping):
+            pairs += [(f"{OPTION}{name}", each) for name, each in value.items()]
+        else:
+            pairs.append((str(key), value))
+    if len(pairs) > _MOST_OPTIONS:
+        problems.append(Problem("", f"{len(pairs)} choices are more than there can be"))
+        return []
+    return pairs
+
+
+def _text(key: str, value: Any, problems: list[Problem]) -> str | None:
+    """Return one choice as text, None for no choice."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if len(value) > 1:
+            problems.append(Problem(key, "is given more than once"))
+            return None
+        value = value[0] if value else None
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        problems.append(Problem(key, f"{str(value)[:40]!r} is not text", "give text in quotes"))
+        return None
+    text = str(value).strip()
+    if len(text) > _LONGEST or not text.isprintable():
+        problems.append(Problem(key, "is not one short plain line"))
+        return None
+    return text or None
+
+
+def _directory(text: str | None) -> list[Problem]:
+    if text is None:
+        return []
+    if text.startswith("~") and text != "~" and not text.startswith("~/"):
+        hint = "give an absolute path, or one in your home"
+        return [Problem("working_directory", f"{text!r} is another user's home", hint)]
+    if ".." in PurePosixPath(text).parts:
+        hint = "give the whole path"
+        return [Problem("working_directory", f"{text!r} climbs out of where it starts", hint)]
+    return []

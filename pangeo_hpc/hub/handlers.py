@@ -1,0 +1,10 @@
+"""What the hub answers beyond JupyterHub's own pages."""
+
+from typing import Any
+
+
+def handlers() -> list[tuple[str, Any]]:
+    """Return our handlers with their paths below the hub's prefix."""
+    from pangeo_hpc.hub.port import PATH, PortHandler
+
+    return [(PATH, PortHandler)]

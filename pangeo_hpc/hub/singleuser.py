@@ -1,0 +1,115 @@
+"""Inside the job: JupyterLab as a server of the hub, which listens before it reports.
+
+It is started as ``python -I -m pangeo_hpc.hub.singleuser FILE``; the file is private, holds what
+the hub tells the server, and is gone once it was read.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from pangeo_hpc import private
+from pangeo_hpc.hub.state import proof_key
+from pangeo_hpc.server import address
+from pangeo_hpc.server.handler import add_proof
+from pangeo_hpc.site import load_site
+
+# Seconds between reports to a hub that is away for a moment, and for how long.
+_FIRST, _LONGEST, _GIVE_UP = 1.0, 30.0, 1800.0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read what the hub tells, listen, start the server, and report the port."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if len(words) != 1:
+        sys.exit("one file is wanted")
+    told = json.loads(private.take(Path(words[0])))
+    os.environ.update(told)
+    site = load_site(os.environ["PANGEO_HPC_SITE"])
+    ports = site.hub.port_range if site.hub else address.PORTS
+    hub = urlparse(told["JUPYTERHUB_API_URL"]).hostname or ""
+    callers = tuple(address.resolved(hub))
+    # a hub that is spoken to at loopback is on this very host
+    nearby = bool(callers) and all(map(address.is_loopback, callers))
+    here = address.choose(address.Wish(callers=callers, loopback=nearby))
+    listening = address.bind(here, ports)
+    port = listening.getsockname()[1]
+    os.environ["JUPYTERHUB_SERVICE_URL"] = (
+        f"http://{here}:{port}{os.environ['JUPYTERHUB_SERVICE_PREFIX']}"
+    )
+    launch(listening, here, port)
+
+
+def launch(listening: socket.socket, here: str, port: int) -> None:
+    """Run JupyterLab on a socket that is already bound."""
+    from jupyter_server.serverapp import ServerApp
+    from jupyterhub.singleuser.extension import JupyterHubSingleUser
+
+    token = os.environ["JUPYTERHUB_API_TOKEN"]
+
+    class BoundServer(ServerApp):
+        """A server that listens where we bound, and then tells the hub."""
+
+        def _find_http_port(self) -> None:
+            """Leave the port: it is bound already."""
+
+        def _bind_http_server_tcp(self) -> bool:
+            base = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
+            key = bytes.fromhex(proof_key(token))
+            add_proof(self.web_app, base, key, here, port)
+            self.http_server.add_socket(listening)
+            self._report = asyncio.ensure_future(report(port, token, self.log))
+            return True
+
+    # a subclass of ours would be looked for as an extension of its own module
+    JupyterHubSingleUser.serverapp_class = BoundServer
+    JupyterHubSingleUser.launch_instance([])
+
+
+async def report(port: int, token: str, log: Any) -> None:
+    """Tell the hub the port until it says that it noted it; end the server if it says no."""
+    url = f"{os.environ['JUPYTERHUB_API_URL']}/pangeo-hpc/port"
+    pause, waited = _FIRST, 0.0
+    while True:
+        code, said = await asyncio.to_thread(_post, url, port, token)
+        if code == 200:
+            log.info("the hub knows port %s", port)
+            return
+        if code in (400, 403, 409) or waited > _GIVE_UP:
+            log.critical("the hub does not want this server: %s %s", code or "", said)
+            os._exit(1)
+        log.warning("the hub did not take the report, trying again: %s %s", code or "", said)
+        await asyncio.sleep(pause)
+        waited += pause
+        pause = min(pause * 2, _LONGEST)
+
+
+def _post(url: str, port: int, token: str) -> tuple[int | None, str]:
+    """Return the status of one report and what was said, None for no answer."""
+    request = urllib.request.Request(  # noqa: S310 - the hub's own address
+        url,
+        data=json.dumps({"port": port}).encode(),
+        headers={"Authorization": f"token {token}", "Content-Type": "application/json"},
+    )
+    try:
+        with _OPENER.open(request, timeout=20) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(500).decode(errors="replace")
+    except (OSError, urllib.error.URLError) as error:
+        return None, str(error)
+
+
+# A proxy of the user's session is for the outside, not for the hub.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+if __name__ == "__main__":
+    main()

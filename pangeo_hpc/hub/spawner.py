@@ -1,0 +1,346 @@
+"""A notebook server as a job of the site, on any of its schedulers."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from batchspawner import BatchSpawnerBase
+from jupyterhub.apihandlers import default_handlers
+from jupyterhub.spawner import SpawnException
+from sqlalchemy import inspect
+from traitlets import Float, List, Unicode, default
+
+from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
+from pangeo_hpc.hub import choices, forms, postmortem, waiting
+from pangeo_hpc.hub.desk import person_of
+from pangeo_hpc.hub.office import Office, office
+from pangeo_hpc.hub.poller import Poller
+from pangeo_hpc.hub.state import ServerState, digest
+from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.server import address, proof
+
+# Its handler writes whatever a request names into a spawner; ours is `port.PortHandler`.
+default_handlers[:] = [each for each in default_handlers if each[0] != r"/api/batchspawner"]
+
+# JupyterHub counts from the submission on, and a queue wait of days is normal: we count ourselves.
+A_LONG_TIME = 60 * 86400
+# A walltime is enforced some seconds late.
+GRACE = 90.0
+_WATCHED = (JobState.RUNNING, JobState.ENDING, JobState.SUSPENDED, JobState.UNKNOWN)
+
+
+class SiteSpawner(BatchSpawnerBase):
+    """Starts notebook servers as jobs and follows them with everybody else's in one question.
+
+    The job is submitted by the user's own program; this class never starts one itself.
+    """
+
+    site_file = Unicode(help="The site YAML; the program that acts as users has its own.").tag(
+        config=True
+    )
+    program = List(
+        Unicode(), help="The program that acts as users, as an argv without the verb."
+    ).tag(config=True)
+    report_timeout = Float(
+        300.0, help="Seconds from the start of the job in which the server must report its port."
+    ).tag(config=True)
+    stop_timeout = Float(60.0, help="Seconds in which a cancelled job should be gone.").tag(
+        config=True
+    )
+
+    server_state: ServerState | None = None
+    _submission: "asyncio.Task[None] | None" = None
+
+    @default("start_timeout")
+    def _start_timeout_default(self) -> int:
+        return A_LONG_TIME
+
+    @property
+    def office(self) -> Office:
+        """Return what all spawners share."""
+        return office(self.site_file, tuple(self.program))
+
+    # -- what JupyterHub keeps ---------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what is remembered over a restart of the hub."""
+        state = super().get_state()
+        if self.server_state is not None:
+            state["server"] = self.server_state.plain()
+        return dict(state)
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what was remembered."""
+        super().load_state(state)
+        self.server_state = ServerState.revive(state.get("server") or {})
+        self._adopt()
+
+    def clear_state(self) -> None:
+        """Forget the server that was."""
+        super().clear_state()
+        old, self.server_state = self.server_state, None
+        if old is not None and old.job:
+            self.office.forget(old.scheduler, old.job)
+
+    def _remember(self, **changes: Any) -> ServerState:
+        """Change what is known and write it down before anything else happens."""
+        if self.server_state is None:
+            message = "there is no server to remember"
+            raise RuntimeError(message)
+        self.server_state = replace(self.server_state, **changes)
+        self._adopt()
+        self._store()
+        return self.server_state
+
+    def _store(self) -> None:
+        self.orm_spawner.state = self.get_state()
+        session = inspect(self.orm_spawner).session
+        if session is not None:
+            session.commit()
+
+    def _adopt(self) -> None:
+        """Let the base class know the job, too."""
+        self.job_id = self.server_state.job if self.server_state else ""
+
+    # -- what was asked ----------------------------------------------------------------------
+
+    @default("options_form")
+    def _make_options_form(self) -> Any:
+        return forms.render
+
+    @default("apply_user_options")
+    def _make_apply_user_options(self) -> Any:
+        return SiteSpawner.hold
+
+    def options_from_form(self, formdata: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the form or a link's parameters say. Raise SpawnException if it is wrong."""
+        return self.hold(formdata)
+
+    def hold(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """Hold what was asked to the site's limits, whichever way it came, and return it plain.
+
+        Raise SpawnException with every problem.
+        """
+        try:
+            asked = choices.read(given)
+            choices.decide(self.office.site, asked, person_of(self.user.name))
+        except (RequestRefused, UnknownName) as error:
+            raise forms.refusal(self, given, error) from error
+        return asked.plain()
+
+    # -- start, poll, stop -------------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Submit the job, wait in the queue for as long as it takes, and return the URL.
+
+        Raise SpawnException with the reason if it cannot be or ends first.
+        """
+        self.server_state = ServerState.new(self.api_token)
+        self._remember()
+        self._submission = asyncio.ensure_future(self._submit())
+        # a submission that has begun is seen to its end, or its job would be nobody's
+        await asyncio.shield(self._submission)
+        return await self._until_up()
+
+    async def _submit(self) -> None:
+        state = self._remember()
+        variables = {
+            name: value
+            for name, value in self.get_env().items()
+            if name.startswith(("JUPYTERHUB_", "JPY_API_TOKEN"))
+        }
+        while True:
+            try:
+                done = await self.office.desk.submit(
+                    self.user.name,
+                    name=state.name,
+                    server=self.name,
+                    choices=choices.read(self.user_options).plain(),
+                    variables=variables,
+                )
+            except SchedulerUnreachable as error:
+                # the same order again never makes a second job
+                self.log.warning("%s: %s", self._log_name, error.text)
+                await asyncio.sleep(5)
+            except PangeoHpcError as error:
+                raise postmortem.refused(error) from error
+            else:
+                break
+        self._remember(job=done.job, scheduler=done.scheduler)
+        self.log.info("%s is job %s (%s)", self._log_name, done.job, state.name)
+
+    async def _until_up(self) -> str:
+        """Return the URL once the server has proven itself; raise SpawnException if it ended."""
+        while True:
+            poller = self._follow(starting=True)
+            state = self._known()
+            status = self._heard(poller)
+            if status is not None and status.state.ended:
+                raise await postmortem.ended(self, status)
+            if status is not None and status.state in _WATCHED and status.nodes:
+                state = self._seen_running(status)
+                url = await self._proven(state) if state.port else None
+                if url is not None:
+                    self._follow(starting=False)
+                    return url
+                if state.begun and time.time() - state.begun > self.report_timeout:
+                    raise await postmortem.silent(self, status)
+            await poller.next_answer(within=2.0 if state.port else None)
+
+    def _seen_running(self, status: JobStatus) -> ServerState:
+        """Remember where a job runs, since when, and when its walltime is over."""
+        state = self._known()
+        node = status.nodes[0]
+        begun = status.started.timestamp() if status.started else time.time()
+        ends = begun + status.walltime.total_seconds() if status.walltime else None
+        if (state.node, state.begun, state.ends) != (node, begun, ends):
+            state = self._remember(node=node, begun=begun, ends=ends)
+        return state
+
+    async def _proven(self, state: ServerState) -> str | None:
+        """Return the URL if our server answers at its port, None if nobody or somebody else does.
+
+        The node's name may stand for several addresses; the server listens at one.
+        """
+        base = self.server.base_url if self.server else "/"
+        names = await asyncio.to_thread(lambda: list(address.resolved(state.node)))
+        for each in dict.fromkeys((*names, state.address)):
+            if not each:
+                continue
+            try:
+                connection = await asyncio.to_thread(
+                    proof.connect, bytes.fromhex(state.proof_key), each, state.port, base=base
+                )
+            except (OSError, proof.Stranger) as error:
+                self.log.debug("%s at %s:%s: %s", self._log_name, each, state.port, error)
+                continue
+            connection.close()
+            if state.address != each:
+                self._remember(address=each)
+            return f"http://{each}:{state.port}"
+        return None
+
+    def _follow(self, *, starting: bool) -> Poller:
+        state = self._known()
+        return self.office.follow(state.scheduler, state.job, self.user.name, starting=starting)
+
+    def _known(self) -> ServerState:
+        if self.server_state is None:
+            message = f"{self._log_name} is not started"
+            raise RuntimeError(message)
+        return self.server_state
+
+    def _heard(self, poller: Poller) -> JobStatus | None:
+        news = poller.news(self._known().job)
+        return news.status if news else None
+
+    async def poll(self) -> int | None:
+        """Return None while the job is there or there is no news, else its exit code.
+
+        A job whose walltime is over is gone even without news: its port may be a neighbour's now.
+        """
+        state = self.server_state
+        if state is None:
+            return 0
+        if not state.job and not await self._find():
+            return None if self._submission and not self._submission.done() else 1
+        state = self._known()
+        poller = self._follow(starting=not state.port)
+        if poller.news(state.job) is None:
+            await poller.next_answer(within=10)
+        status = self._heard(poller)
+        if status is not None and status.state.ended:
+            return status.exit_code or 0
+        if state.ends is not None and time.time() > state.ends + GRACE and self._is_old(poller):
+            self.log.warning("%s: no news, and its walltime is over", self._log_name)
+            return 0
+        return None
+
+    def _is_old(self, poller: Poller) -> bool:
+        """Tell whether nothing was heard of the job for longer than two looks take."""
+        news = poller.news(self._known().job)
+        return news is None or time.monotonic() - news.heard > 2 * poller.interval
+
+    async def _find(self) -> bool:
+        """Find the job of a submission whose answer the hub did not live to see."""
+        state = self._known()
+        if self._submission is not None and not self._submission.done():
+            return False
+        try:
+            found = await self.office.desk.find(self.user.name, state.name)
+        except UnknownName:
+            return False
+        if found is None:
+            return False
+        self._remember(job=found.job, scheduler=found.scheduler)
+        return True
+
+    async def get_url(self) -> str:
+        """Return the URL of a server that was there before the hub; wait until it is up."""
+        try:
+            return await self._until_up()
+        except SpawnException as error:
+            # JupyterHub finds out by itself that nobody answers there
+            self.log.warning("%s: %s", self._log_name, error.log_message)
+            self.http_timeout = 1
+            return str(self.server.url)
+
+    async def stop(self, now: bool = False) -> None:
+        """Cancel the job, and wait until it is gone."""
+        try:
+            await self._stop(now)
+        except Exception:
+            # JupyterHub counts it and says nothing
+            self.log.exception("%s could not be stopped", self._log_name)
+            raise
+
+    async def _stop(self, now: bool) -> None:
+        if self._submission is not None and not self._submission.done():
+            await asyncio.wait([self._submission], timeout=self.stop_timeout)
+        state = self.server_state
+        if state is None or (not state.job and not await self._find()):
+            return
+        state = self._known()
+        problems = await self.office.desk.cancel(self.user.name, [state.job])
+        for text in problems.values():
+            self.log.warning("%s: job %s: %s", self._log_name, state.job, text)
+        poller = self._follow(starting=True)
+        deadline = time.monotonic() + self.stop_timeout
+        while not now and time.monotonic() < deadline:
+            status = self._heard(poller)
+            if status is not None and status.state.ended:
+                return
+            poller.look_soon()
+            await poller.next_answer(within=5)
+
+    # -- what is told ------------------------------------------------------------------------
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield one event for each change of what can be told of the wait."""
+        told: dict[str, Any] | None = None
+        while True:
+            event = waiting.event(self)
+            if event != told:
+                told = event
+                yield event
+            await asyncio.sleep(1)
+
+    def reports(self, token: str) -> bool:
+        """Tell whether a token is the one that this server was given."""
+        return self.server_state is not None and hmac.compare_digest(
+            digest(token), self.server_state.token_digest
+        )
+
+    def take_port(self, port: int) -> bool:
+        """Note the port of a server that is waited for; tell whether one was waited for."""
+        state = self._known()
+        if state.port not in (0, port) or self.ready:
+            return False
+        if state.port == 0:
+            self._remember(port=port)
+            if state.job:
+                self.office.pollers[state.scheduler].look_soon()
+        return True

@@ -1,0 +1,81 @@
+"""The hub on the real cluster: real accounts, real proxy, real jobs."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.daemons import tail, wait_until
+from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.slurm import SlurmCluster
+
+
+@pytest.fixture(scope="module")
+def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
+    """Return a running hub that serves alice and bob."""
+    ensure_hub_machine()
+    with HubRunner(cluster) as runner:
+        yield runner
+
+
+def test_a_server_from_login_to_stop(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """Alice logs in, gets a server as a job, uses it, and stops it; nothing is left."""
+    alice = hub.client("alice")
+    assert alice.spawn("alice", options={"node_type": "compute", "cores": 2}) in (201, 202), (
+        alice.said
+    )
+
+    def ready() -> bool:
+        server = alice.server("alice")
+        return bool(server and server["ready"])
+
+    assert wait_until(ready, 60, every=0.5), tail(hub.log, 60)
+    assert alice.open("/user/alice/lab")[0] == 200
+    status, text = alice.open("/user/alice/api/status")
+    assert status == 200, (status, text)
+    assert cluster.admin(["squeue", "-h", "-o", "%u %T"]).split() == ["alice", "RUNNING"]
+    assert alice.stop("alice") in (202, 204)
+    gone = wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 30)
+    assert gone, cluster.admin(["squeue"]) + tail(hub.log, 80)
+
+
+SERVERS = [("alice", f"a{n}") for n in range(5)] + [("bob", f"b{n}") for n in range(5)]
+
+
+def test_ten_servers_survive_the_hub_and_the_proxy(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """Pending, starting and running servers outlive kill -9 of hub and proxy, and a silent Slurm.
+
+    None is lost, doubled or left to itself.
+    """
+    people = {name: hub.client(name) for name in ("alice", "bob")}
+    plain = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
+    for index, (user, server) in enumerate(SERVERS):
+        later = {"option.begin": "now+40"} if index % 5 >= 3 else {}
+        assert people[user].spawn(user, server, {**plain, **later}) in (201, 202)
+    names = jobs(cluster)
+    assert len(names) == 10
+    cluster.stop_controller()
+    hub.kill()
+    os.kill(hub.proxy_pid(), signal.SIGKILL)
+    hub.start()
+    # for as long as nobody can say what becomes of the jobs, no server is given up
+    time.sleep(30)
+    cluster.start_controller()
+    people = {name: hub.client(name) for name in ("alice", "bob")}
+
+    def ready() -> bool:
+        return all((people[u].server(u, s) or {}).get("ready") for u, s in SERVERS)
+
+    assert wait_until(ready, 120, every=1), tail(hub.log, 100)
+    assert jobs(cluster) == names
+    for user, server in SERVERS:
+        assert people[user].open(f"/user/{user}/{server}/lab")[0] == 200
+        assert people[user].stop(user, server) in (202, 204)
+    assert wait_until(lambda: not jobs(cluster), 60), tail(hub.log, 60)
+
+
+def jobs(cluster: SlurmCluster) -> set[str]:
+    """Return the names of all jobs in the queue."""
+    return set(cluster.admin(["squeue", "-h", "-o", "%j"]).split())
