@@ -106,7 +106,7 @@ def tell_end(our: Here, folder: "RunFolder", job: "Job", status: "JobStatus") ->
         our.face.data({"run": folder.name, **attempt_of(again(job), status)})
         return code
     if code == Exit.NO:
-        for line in _tail(job.output):
+        for line in tail(job.output):
             our.face.say(f"  | {line}")
     our.face.out(_sentence(folder, job, status))
     if code == Exit.RUN_AGAIN:
@@ -136,7 +136,7 @@ def _sentence(folder: "RunFolder", job: "Job", status: "JobStatus") -> str:
     return f"run {folder.name}: {', '.join(words)}"
 
 
-def _tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
+def tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
     """Return the last lines of a file, of at most so many bytes; none if it is not there."""
     try:
         with path.open("rb") as file:
