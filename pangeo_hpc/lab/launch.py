@@ -156,7 +156,7 @@ def _refuse_another(site: Site, wanted: Wanted, request: JobRequest, there: Star
             ("memory", ask.memory, _memory(kept["memory"]), _memory(request.memory)),
             ("gpus", ask.gpus, kept["gpus"], request.gpus),
             ("walltime", ask.walltime, format_walltime(seconds), format_walltime(request.walltime)),
-            ("account", ask.account, kept["account"], request.account),
+            ("account", ask.account, kept["account"] or "none", request.account or "none"),
             ("environment", wanted.environment, order.environment, _environment(site, wanted)),
             ("options", ask.options or None, _pairs(order.options), _pairs(ask.options)),
         )
