@@ -33,7 +33,7 @@ ONLY_IN = {
     "batchspawner": {"hub"},
     "wrapspawner": {"hub"},
     "traitlets": {"hub"},
-    "tornado": {"server", "hub"},
+    "tornado": {"server", "lab", "hub"},
     "jupyter_server": {"lab", "hub"},
     "subprocess": {"run", "localqueue", "dask", "workflow"},
 }
