@@ -1,21 +1,27 @@
 """`lab`: JupyterLab as a batch job, for a user without any hub."""
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.ending import news, sentence, tail
+from pangeo_hpc.cli.ending import news
+from pangeo_hpc.cli.labs import (
+    DEFAULT,
+    duration,
+    row_of,
+    start_words,
+    stop_words,
+    tell_failed,
+    tell_ready,
+)
 from pangeo_hpc.cli.output import json_option, live
 from pangeo_hpc.cli.request import one_node_options
 from pangeo_hpc.errors import Exit
 
 if TYPE_CHECKING:
-    from pangeo_hpc.lab.folder import Server, Start
+    from pangeo_hpc.lab.folder import Start
     from pangeo_hpc.schedulers.base import JobStatus
-
-DEFAULT = "lab"
 
 
 @click.group()
@@ -61,16 +67,16 @@ def start(
     our.face.say(f"lab {name}: {verb} job {found.job.id}")
     if no_wait:
         if our.face.json:
-            our.face.data(_row(our, found, _status(our, found), token=True))
+            our.face.data(row_of(our, found, _status(our, found), token=True))
         else:
             our.face.out(f"lab {name} is job {found.job.id}")
-            our.face.say(f"{_start(name)} waits for it; pangeo-hpc lab list shows it")
+            our.face.say(f"{start_words(name)} waits for it; pangeo-hpc lab list shows it")
         return Exit.DONE
     status = _wait(our, found)
     server = found.server
     if status.state.ended or server is None:
-        return _tell_failed(our, found, status)
-    _tell_ready(our, found, status, server)
+        return tell_failed(our, found, status)
+    tell_ready(our, found, status, server)
     return Exit.DONE
 
 
@@ -88,57 +94,24 @@ def _wait(our: Here, start: "Start") -> "JobStatus":
 
     try:
         with live(our.face) as show:
-            return jobs.wait(
+            last = jobs.wait(
                 jobs.sparingly(lambda: _status(our, start)),
                 on_change=lambda status: show(line(status)),
-                enough=lambda status: status.state is JobState.RUNNING and ready(),
+                # the server is heard of before the scheduler, which is seldom asked
+                enough=lambda status: ready(),
                 longest=1.0,
             )
     except KeyboardInterrupt:
-        again, end = _start(start.lab), _stop(start.lab)
+        again, end = start_words(start.lab), stop_words(start.lab)
         our.face.say(f"the job goes on; {again} waits for it again, {end} ends it")
         raise
+    return _status(our, start) if last.state.waiting else last
 
 
 def _status(our: Here, start: "Start") -> "JobStatus":
     from pangeo_hpc import jobs
 
     return jobs.statuses(our.site, our.person, [start.job], patience=3.0)[0]
-
-
-def _tell_ready(our: Here, start: "Start", status: "JobStatus", server: "Server") -> None:
-    from pangeo_hpc.lab import reach
-
-    if our.face.json:
-        our.face.data(_row(our, start, status, token=True))
-        return
-    left = _left(start, status)
-    until = f", {_duration(left)} left" if left is not None else ""
-    our.face.say(f"lab {start.lab} is ready on {server.node}{until}")
-    for environment, reason in server.left_out:
-        our.face.say(f"environment {environment} is no kernel there: {reason}")
-    ssh = reach.ssh_line(our.site, our.person, start, server)
-    if ssh is not None:
-        our.face.say("on your own computer, type this and leave it open:")
-        our.face.out(ssh)
-        if not our.site.login_hosts:
-            our.face.say("hint: that is this host's own name; login_hosts of the site sets others")
-    our.face.say("in its browser, open:" if ssh else "in your browser, open:")
-    our.face.out(reach.url(server, start.token()))
-    our.face.say(f"it goes on without this shell; {_stop(start.lab)} ends it")
-
-
-def _tell_failed(our: Here, start: "Start", status: "JobStatus") -> int:
-    job = start.job
-    if our.face.json:
-        our.face.data(_row(our, start, status, token=False))
-        return Exit.NO
-    for line in tail(job.output):
-        our.face.say(f"  | {line}")
-    our.face.out(sentence(f"lab {start.lab}", job, status))
-    if job.output.exists():
-        our.face.say(f"hint: all that it printed is in {job.output}")
-    return Exit.NO
 
 
 @lab.command("list")
@@ -159,7 +132,7 @@ def list_(context: click.Context, token: bool) -> None:
     for start, status in zip(starts, statuses, strict=True):
         if status.state.ended and status.state is not JobState.LOST:
             start.forget_secrets()
-        rows.append(_row(our, start, status, token=token))
+        rows.append(row_of(our, start, status, token=token))
     if our.face.json:
         our.face.data({"labs": rows})
         return
@@ -167,7 +140,7 @@ def list_(context: click.Context, token: bool) -> None:
         our.face.say(f"no lab on site {our.site.name}; pangeo-hpc lab start makes one")
         return
     columns = ("lab", "state", "job", "node", "node type", "environment", "left", "url", "reason")
-    shown = [{**row, "left": _duration(row["left"])} for row in rows]
+    shown = [{**row, "left": duration(row["left"])} for row in rows]
     our.face.table(columns, [[row[c.replace(" ", "_")] for c in columns] for row in shown])
 
 
@@ -190,62 +163,3 @@ def stop(context: click.Context, name: str) -> None:
         our.face.out(f"lab {name}: job {job} is {status.state}")
     else:
         our.face.say(f"lab {name} had ended already: {status.state}")
-
-
-def _row(our: Here, start: "Start", status: "JobStatus", *, token: bool) -> dict[str, Any]:
-    """Return what is told of one lab; `left` is in seconds, `ssh` and `url` wait for its server."""
-    from pangeo_hpc.lab import reach
-
-    job, server = start.job, start.server
-    left = _left(start, status)
-    row: dict[str, Any] = {
-        "lab": start.lab,
-        "state": str(status.state),
-        "ended": status.state.ended,
-        "reason": status.reason or None,
-        "job": job.id,
-        "node": ", ".join(status.nodes) or None,
-        "node_type": job.request["node_type"],
-        "environment": start.order.environment,
-        "left": None if left is None else int(left.total_seconds()),
-        "estimated_start": status.estimated_start,
-        "output": str(job.output),
-        **dict.fromkeys(("address", "port", "ssh", "url", "kernels", "left_out")),
-    }
-    if server is not None and not status.state.ended:
-        row |= {
-            "address": server.address,
-            "port": server.port,
-            "ssh": reach.ssh_line(our.site, our.person, start, server),
-            "url": reach.url(server, start.token() if token else None),
-            "kernels": list(server.kernels),
-            "left_out": dict(server.left_out),
-        }
-    return row
-
-
-def _left(start: "Start", status: "JobStatus") -> timedelta | None:
-    """Return the walltime left, None unless the job runs."""
-    if status.started is None or status.state.ended or status.state.waiting:
-        return None
-    whole = status.walltime or timedelta(seconds=start.job.request["walltime"])
-    return max(status.started + whole - datetime.now(UTC), timedelta(0))
-
-
-def _duration(left: timedelta | int | None) -> str | None:
-    from pangeo_hpc.units import format_walltime
-
-    if left is None:
-        return None
-    seconds = left if isinstance(left, int) else int(left.total_seconds())
-    return format_walltime(timedelta(seconds=seconds))
-
-
-def _start(name: str) -> str:
-    """Return the command that means this lab."""
-    return "pangeo-hpc lab start" + ("" if name == DEFAULT else f" --name {name}")
-
-
-def _stop(name: str) -> str:
-    """Return the command that ends this lab."""
-    return "pangeo-hpc lab stop" + ("" if name == DEFAULT else f" {name}")

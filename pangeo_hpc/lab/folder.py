@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pangeo_hpc import files, private
-from pangeo_hpc.errors import Problem, RequestRefused, UnknownName
+from pangeo_hpc.errors import JobFailed, Problem, RequestRefused, UnknownName
 from pangeo_hpc.jobs import Job
 from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.site import Person, Site
@@ -84,8 +84,12 @@ class Start:
         return Server(**{**kept, "kernels": tuple(kept["kernels"]), "left_out": left_out})
 
     def token(self) -> str:
-        """Return the token. Raise FileNotFoundError once the lab has ended."""
-        return private.read(self.path / self.order.token).decode()
+        """Return the token. Raise JobFailed once the lab has ended."""
+        try:
+            return private.read(self.path / self.order.token).decode()
+        except FileNotFoundError as error:
+            hint = "its log is in " + str(self.path)
+            raise JobFailed(f"lab {self.lab} has ended", hint=hint) from error
 
     def write_order(self, order: Order) -> None:
         """Store what the job is told."""

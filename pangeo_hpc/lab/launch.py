@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pangeo_hpc import envs, files, jobs, private, scratch
-from pangeo_hpc.errors import UsageError
+from pangeo_hpc.errors import SubmitUnclear, UsageError
 from pangeo_hpc.lab import python
 from pangeo_hpc.lab.folder import DEFAULT, Order, Start, named
 from pangeo_hpc.run import Runner, run
@@ -117,6 +117,9 @@ def _submit(
         start.write_order(_order(site, wanted, request, token))
         scheduler = jobs.scheduler_named(site, request.scheduler, person)
         jobs.submit(scheduler, request, start.path, user=person.user, runner=runner)
+    except SubmitUnclear as error:
+        error.hint = "pangeo-hpc lab list looks for it once the scheduler answers"
+        raise
     except BaseException:
         if not (start.path / "job.json").exists():
             shutil.rmtree(start.path, ignore_errors=True)

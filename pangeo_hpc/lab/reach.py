@@ -33,9 +33,11 @@ def watcher(
         if server is None:
             return False
         try:
-            return answers(server, start.token())
-        except FileNotFoundError:
-            return False  # it ends just now
+            token = start.token()
+        except JobFailed:
+            return False  # it ends just now, and its job will tell how
+        try:
+            return answers(server, token)
         except (OSError, http.client.HTTPException) as error:
             moment = clock()
             since = moment if since is None else since
@@ -96,6 +98,8 @@ def _unreachable(server: Server, error: Exception) -> JobFailed:
         f"the server runs on {server.node}, but {server.address}:{server.port} does not answer "
         f"from here: {error}"
     )
-    network = "the address leads back to this very host" if is_loopback(server.address) else ""
-    hint = network or "a firewall, or the wrong network: see `interface` of the node type"
-    return JobFailed(text, hint=f"{hint}; the job goes on")
+    why = "a firewall, or the wrong network"
+    if is_loopback(server.address):
+        why = "that address leads back to the node itself"
+    hint = f"{why}: see `interface` of the node type in the site YAML; the job goes on"
+    return JobFailed(text, hint=hint)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pangeo_hpc.errors import RequestRefused, SchedulerError, SubmitRefused, UsageError
+from pangeo_hpc.errors import JobFailed, RequestRefused, SchedulerError, SubmitRefused, UsageError
 from pangeo_hpc.lab import folder, launch
 from pangeo_hpc.lab.stop import stop
 from pangeo_hpc.run import Command, Result
@@ -106,7 +106,7 @@ def test_one_that_ended_is_started_anew(site: Site, person: Person, queue: Queue
         starts.append(launch.launch(site, person, wanted(), runner=queue)[0])
         queue.jobs.update(dict.fromkeys(queue.jobs, "TIMEOUT"))
     assert [start.path.exists() for start in starts] == [False, True, True]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(JobFailed, match="has ended"):
         starts[1].token()
     assert starts[2].token()
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from pangeo_hpc.errors import UsageError
-from pangeo_hpc.server.address import LOOPBACK, Wish, bind, choose, is_loopback, resolved
+from pangeo_hpc.server.address import LOOPBACK, PORTS, Wish, bind, choose, is_loopback, resolved
+from pangeo_hpc.site.model import Hub
 
 NODE = {"lo": ("127.0.0.1",), "eth0": ("10.0.0.7",), "ib0": ("192.168.9.7",)}
 
@@ -71,6 +72,11 @@ def test_a_port_of_the_range_that_is_free() -> None:
             assert second.getsockname()[1] == port + 1
         with pytest.raises(UsageError, match=f"no port from {port} to {port} is free"):
             bind(LOOPBACK, (port, port))
+
+
+def test_the_range_without_a_hub() -> None:
+    """It is the one that a hub has by default."""
+    assert Hub.model_fields["port_range"].default == PORTS
 
 
 def test_it_listens_from_the_start() -> None:
