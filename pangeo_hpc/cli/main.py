@@ -15,6 +15,7 @@ from pangeo_hpc.errors import Exit, PangeoHpcError
 COMMANDS = {
     "demo": ("pangeo_hpc.cli.demo:demo", "Run the main job end to end on this site."),
     "hub": ("pangeo_hpc.cli.hub:hub", "Run JupyterHub whose servers are jobs."),
+    "lab": ("pangeo_hpc.cli.lab:lab", "Run JupyterLab as a batch job, without any hub."),
     "nodes": (
         "pangeo_hpc.cli.nodes:nodes",
         "Show node types, what is free, and when a job starts.",
