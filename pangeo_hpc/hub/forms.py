@@ -1,8 +1,7 @@
 """The form of a server's choices."""
 
-from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyterhub.spawner import SpawnException
 
@@ -20,9 +19,6 @@ async def render(spawner: "SiteSpawner") -> str:
     return f'<label for="node_type">Node type</label> <select name="node_type">{options}</select>'
 
 
-def refusal(
-    spawner: "SiteSpawner", given: Mapping[str, Any], error: PangeoHpcError
-) -> SpawnException:
-    """Return what is said to a request outside the limits; it keeps what was given."""
-    del given
+def refusal(error: PangeoHpcError) -> SpawnException:
+    """Return what is said to a request outside the limits."""
     return SpawnException(str(error), reason="refused")

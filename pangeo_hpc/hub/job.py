@@ -138,6 +138,7 @@ def _new(
         person=person,
         environment={
             "PANGEO_HPC_SITE": str(folder / "site.json"),
+            "PANGEO_HPC_NODE_TYPE": chosen.node_type(asked.node_type).name,
             **scratch.variable(site, person),
         },
         working_directory=_directory(person, asked),

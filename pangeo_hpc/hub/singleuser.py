@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from pangeo_hpc import private
+from pangeo_hpc import private, scratch
+from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.hub.state import proof_key
 from pangeo_hpc.server import address
 from pangeo_hpc.server.handler import add_proof
-from pangeo_hpc.site import load_site
+from pangeo_hpc.site import Site, current_person, load_site
+
+# The node type that the user chose.
+NODE_TYPE = "PANGEO_HPC_NODE_TYPE"
 
 # Seconds between reports to a hub that is away for a moment, and for how long.
 _FIRST, _LONGEST, _GIVE_UP = 1.0, 30.0, 1800.0
@@ -45,15 +49,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ["JUPYTERHUB_SERVICE_URL"] = (
         f"http://{here}:{port}{os.environ['JUPYTERHUB_SERVICE_PREFIX']}"
     )
-    launch(listening, here, port)
+    say(f"this is {socket.gethostname()}, the server listens at {here}:{port}")
+    launch(listening, offered(site, Path(os.environ["PANGEO_HPC_SITE"])).default)
 
 
-def launch(listening: socket.socket, here: str, port: int) -> None:
-    """Run JupyterLab on a socket that is already bound."""
+def offered(site: Site, site_file: Path) -> Offer:
+    """Write a kernel for each environment that works here, and say which do not.
+
+    A broken one, or none at all, never keeps the server from starting.
+    """
+    person = current_person()
+    variables = {**scratch.variable(site, person), "PANGEO_HPC_SITE": str(site_file)}
+    setup = site.node_type(os.environ.get(NODE_TYPE)).setup
+    planned = kernels(site, person, setup=setup, variables=variables)
+    place = site_file.parent / "jupyter"
+    offer = write(planned, place, environ=dict(os.environ))
+    for each in offer.left_out:
+        say(f"environment {each.environment} is no kernel: {each.reason}")
+    path = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(place), *([path] if path else [])])
+    return offer
+
+
+def launch(listening: socket.socket, kernel: str | None) -> None:
+    """Run JupyterLab on a socket that is already bound, with the kernel of new notebooks."""
     from jupyter_server.serverapp import ServerApp
     from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
     token = os.environ["JUPYTERHUB_API_TOKEN"]
+    here, port = listening.getsockname()
 
     class BoundServer(ServerApp):
         """A server that listens where we bound, and then tells the hub."""
@@ -71,7 +95,15 @@ def launch(listening: socket.socket, here: str, port: int) -> None:
 
     # a subclass of ours would be looked for as an extension of its own module
     JupyterHubSingleUser.serverapp_class = BoundServer
-    JupyterHubSingleUser.launch_instance([])
+    settings = ["--KernelSpecManager.ensure_native_kernel=False"]
+    if kernel is not None:
+        settings.append(f"--MultiKernelManager.default_kernel_name={kernel}")
+    JupyterHubSingleUser.launch_instance(settings)
+
+
+def say(text: str) -> None:
+    """Write a line into the job's log."""
+    sys.stderr.write(f"pangeo-hpc: {text}\n")
 
 
 async def report(port: int, token: str, log: Any) -> None:

@@ -128,7 +128,7 @@ class SiteSpawner(BatchSpawnerBase):
             asked = choices.read(given)
             choices.decide(self.office.site, asked, person_of(self.user.name))
         except (RequestRefused, UnknownName) as error:
-            raise forms.refusal(self, given, error) from error
+            raise forms.refusal(error) from error
         return asked.plain()
 
     # -- start, poll, stop -------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlencode, urljoin
 
 from tests.cluster import machine
+from tests.cluster.config import BASE
 from tests.cluster.daemons import tail, wait_until
 from tests.cluster.errors import ClusterError
 from tests.cluster.sites import SITE
@@ -38,7 +39,6 @@ hub:
   port_range: [{first}, {last}]
   poll_interval: {interval}
 """
-PASSWORDS = {"alice": "alice-" + secrets.token_hex(8), "bob": "bob-" + secrets.token_hex(8)}
 
 
 def ensure_hub_machine() -> None:
@@ -55,11 +55,21 @@ def ensure_hub_machine() -> None:
     # pam_unix lets an account that is not root check others' passwords only from this group
     machine.call(["usermod", "--append", "--groups=shadow", ACCOUNT])
     machine.call(["groupadd", "--force", GROUP])
-    lines = []
     for name in machine.USERS:
         machine.call(["usermod", "--append", f"--groups={GROUP}", name])
-        lines.append(f"{name}:{PASSWORDS[name]}\n")
+    lines = [f"{name}:{password}\n" for name, password in passwords().items()]
     subprocess.run(["chpasswd"], input="".join(lines), text=True, check=True, timeout=60)
+
+
+def passwords() -> dict[str, str]:
+    """Return the users' passwords, made once for this machine and readable for root only."""
+    path = BASE / "passwords.json"
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with machine.locked(path.with_suffix(".lock")):
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(json.dumps({name: secrets.token_hex(16) for name in machine.USERS}))
+        return dict(json.loads(path.read_text()))
 
 
 @dataclass
@@ -218,7 +228,7 @@ class HubRunner:
     def client(self, user: str) -> "Browser":
         """Return a logged-in user."""
         browser = Browser(self.url)
-        browser.login(user, PASSWORDS[user])
+        browser.login(user, passwords()[user])
         return browser
 
 
