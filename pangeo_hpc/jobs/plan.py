@@ -93,7 +93,8 @@ def plan(
     This is the only way in: forms, links, options and Python calls all end here. `use` is what
     the job is for: ``notebook``, ``dask`` or ``batch``. `setup` are lines of the environment, never
     of the user. `folder` will hold what the job prints and its exit status. `nonce` is one that is
-    remembered already. Raise RequestRefused with every problem, or UnknownName for a node type that is not there.
+    remembered already. Raise RequestRefused with every problem, or UnknownName for a node type that
+    is not there.
     """
     node = site.node_type(ask.node_type)
     defaults = site.defaults
