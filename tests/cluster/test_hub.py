@@ -43,7 +43,7 @@ def test_a_server_from_login_to_stop(hub: HubRunner, cluster: SlurmCluster) -> N
 
 
 SILENCE = 120
-"""Seconds without a scheduler: what is tested is that nothing happens, so nothing can be awaited."""
+"""Seconds without a scheduler; that nothing happens then is what is tested."""
 SERVERS = [("alice", f"a{n}") for n in range(5)] + [("bob", f"b{n}") for n in range(5)]
 
 
