@@ -1,6 +1,7 @@
 """What a test cluster looks like, and the text of its configuration files."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from string import Template
 from typing import Literal
 
 TEMPLATES = Path(__file__).with_name("slurm_conf")
-BASE = Path("/srv/pangeo-hpc-test")
+BASE = Path(os.environ.get("PANGEO_HPC_TEST_STATE", "/srv/pangeo-hpc-test"))
 UP_NODES = ("c1", "c2", "c3", "c4")
 DOWN_NODES = ("c5",)
 NODES = UP_NODES + DOWN_NODES
