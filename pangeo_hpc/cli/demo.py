@@ -9,7 +9,7 @@ import click
 
 from pangeo_hpc.cli.context import here
 from pangeo_hpc.cli.output import Face, json_option, printable
-from pangeo_hpc.cli.submit import request_options
+from pangeo_hpc.cli.request import request_options
 from pangeo_hpc.errors import Exit
 
 

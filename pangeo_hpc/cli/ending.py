@@ -81,15 +81,16 @@ def watch(our: Here, folder: "RunFolder", job: "Job") -> "JobStatus":
     try:
         return room.wait(
             lambda: states(our, [again(job)])[0],
-            on_change=lambda status: our.face.say(_line(folder, status)),
+            on_change=lambda status: our.face.say(news(f"run {folder.name}", status)),
         )
     except KeyboardInterrupt:
         our.face.say(f"the job goes on; pangeo-hpc runs wait {folder.name} follows it again")
         raise
 
 
-def _line(folder: "RunFolder", status: "JobStatus") -> str:
-    parts = [f"{datetime.now(UTC).astimezone():%H:%M:%S} run {folder.name}: {status.state}"]
+def news(what: str, status: "JobStatus") -> str:
+    """Return one line on a job: the time, its state, the queue's reason, where and when."""
+    parts = [f"{datetime.now(UTC).astimezone():%H:%M:%S} {what}: {status.state}"]
     if status.reason:
         parts.append(f"({status.reason})")
     if status.nodes and not status.state.ended:
@@ -106,9 +107,9 @@ def tell_end(our: Here, folder: "RunFolder", job: "Job", status: "JobStatus") ->
         our.face.data({"run": folder.name, **attempt_of(again(job), status)})
         return code
     if code == Exit.NO:
-        for line in _tail(job.output):
+        for line in tail(job.output):
             our.face.say(f"  | {line}")
-    our.face.out(_sentence(folder, job, status))
+    our.face.out(sentence(f"run {folder.name}", job, status))
     if code == Exit.RUN_AGAIN:
         our.face.say("hint: it stopped in time; submit it again and it goes on")
     elif code and job.output.exists():
@@ -116,8 +117,8 @@ def tell_end(our: Here, folder: "RunFolder", job: "Job", status: "JobStatus") ->
     return code
 
 
-def _sentence(folder: "RunFolder", job: "Job", status: "JobStatus") -> str:
-    """Say in one line how an attempt ended, and why as far as the scheduler tells."""
+def sentence(what: str, job: "Job", status: "JobStatus") -> str:
+    """Say in one line how a job ended, and why as far as the scheduler tells."""
     from pangeo_hpc.schedulers.base import JobState
     from pangeo_hpc.units import format_memory, format_walltime
 
@@ -133,10 +134,10 @@ def _sentence(folder: "RunFolder", job: "Job", status: "JobStatus") -> str:
         words.append(f"signal {status.signal}")
     if status.reason and status.exit_code in (None, 0):
         words.append(status.reason)
-    return f"run {folder.name}: {', '.join(words)}"
+    return f"{what}: {', '.join(words)}"
 
 
-def _tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
+def tail(path: Path, lines: int = 10, most: int = 4096) -> list[str]:
     """Return the last lines of a file, of at most so many bytes; none if it is not there."""
     try:
         with path.open("rb") as file:

@@ -1,7 +1,8 @@
 """How results reach a person or a program: tables or JSON to stdout, talk to stderr."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,6 +54,22 @@ class Face:
         for line in lines:
             pairs = zip(line, widths, strict=True)
             click.echo("  ".join(cell.ljust(width) for cell, width in pairs).rstrip())
+
+
+@contextmanager
+def live(face: Face) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows the newest line of talk.
+
+    On a terminal each takes the place of the one before; elsewhere they follow one another.
+    """
+    if face.quiet or not sys.stderr.isatty():
+        yield face.say
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(Text(printable(text)))
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,6 @@
 """`runs`: what was submitted, how far it is, and how it ended."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,17 +151,12 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
         our.face.say(f"nothing printed yet: {job.output} is not there")
     if not follow:
         return Exit.DONE
-    asked, pause = 0.0, 1.0
-    status: JobStatus | None = None
+    ask = room.sparingly(lambda: states(our, [again(job)])[0])
 
     def look() -> "JobStatus":
-        nonlocal position, asked, pause, status
+        nonlocal position
         position = _print_from(job.output, position)
-        # the file is read often, the scheduler is asked less and less
-        if status is None or time.monotonic() - asked >= pause:
-            status = states(our, [again(job)])[0]
-            asked, pause = time.monotonic(), min(pause * 1.5, 15.0)
-        return status
+        return ask()
 
     status = room.wait(look, longest=1.0)
     _print_from(job.output, position)

@@ -1,7 +1,6 @@
 """`submit` and `run`: a script as a batch job, or inside the job we are in."""
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,48 +9,12 @@ import click
 from pangeo_hpc.cli.context import Here, here
 from pangeo_hpc.cli.ending import chosen, tell_end, watch
 from pangeo_hpc.cli.output import json_option
+from pangeo_hpc.cli.request import request_options
 from pangeo_hpc.errors import Exit
 
 if TYPE_CHECKING:
     from pangeo_hpc.jobs import Job
     from pangeo_hpc.workflow.runs import RunFolder
-
-
-def _pairs(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE", context, parameter)
-        pairs[name] = text
-    return pairs
-
-
-def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that describe a job; the same words everywhere."""
-    options = [
-        click.option("--node-type", "-t", metavar="T", help="Node type of the site."),
-        click.option("--nodes", metavar="N", help="How many nodes (default 1)."),
-        click.option("--env", "environment", metavar="E", help="Environment of the site."),
-        click.option("--cores", metavar="C", help="Cores on each node."),
-        click.option("--memory", metavar="M", help="Memory on each node, for example 16GiB."),
-        click.option("--gpus", metavar="G", help="GPUs on each node."),
-        click.option("--walltime", metavar="W", help="For example 04:00:00 or '90 minutes'."),
-        click.option("--account", "-A", metavar="A", help="The account to charge."),
-        click.option(
-            "--option",
-            "options",
-            metavar="NAME=VALUE",
-            multiple=True,
-            callback=_pairs,
-            help="An option that the node type declares; may be given more than once.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.command(context_settings={"ignore_unknown_options": False})

@@ -19,16 +19,24 @@ BROKEN = 3
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment as jobs and Dask workers use it.
+    """An environment as jobs, Dask workers and kernels use it.
 
-    `setup` are shell lines for the head of a job, run after the site's own: they load modules and
-    end the job in words if the environment cannot import this package.
+    `setup` are shell lines for the head of a job, run after the site's own: those of `load`, which
+    make the environment usable, and then those that end the job in words if it cannot import this
+    package.
     """
 
     name: str
     python: Path
     setup: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    load: tuple[str, ...] = ()
+
+
+def running() -> Environment:
+    """Return the Python that runs this process, as an environment."""
+    python = Path(sys.executable)
+    return Environment(CURRENT, python, _check(CURRENT, python))
 
 
 def resolve(site: Site, name: str | None, person: Person) -> Environment:
@@ -44,8 +52,7 @@ def resolve(site: Site, name: str | None, person: Person) -> Environment:
                 f"this site names no environments; {CURRENT} is the Python that runs this command"
             )
             raise UnknownName(f"no environment named {wanted!r}", hint=hint)
-        python = Path(sys.executable)
-        return Environment(CURRENT, python, _check(CURRENT, python))
+        return running()
     entry = site.environment(wanted)
     if entry.prefix is None:
         text = f"environment {entry.name} has a spec but is not built"
@@ -57,16 +64,28 @@ def resolve(site: Site, name: str | None, person: Person) -> Environment:
 
 def _installed(name: str, prefix: Path, modules: tuple[str, ...]) -> Environment:
     python = prefix / "bin" / "python"
+    load = (
+        *(f"module load {shlex.quote(module)}" for module in modules),
+        f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"',
+        _activate(prefix),
+    )
     return Environment(
         name=name,
         python=python,
-        setup=(
-            *(f"module load {shlex.quote(module)}" for module in modules),
-            f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"',
-            *_check(name, python),
-        ),
+        setup=(*load, *_check(name, python)),
         # a user's own site-packages must not leak into an environment that others share
         variables={"PYTHONNOUSERSITE": "1"},
+        load=load,
+    )
+
+
+def _activate(prefix: Path) -> str:
+    """Return the line that runs what conda packages put there: PROJ and GDAL find their data so."""
+    quoted = shlex.quote(str(prefix))
+    return (
+        f"if [ -d {quoted}/conda-meta ]; then export CONDA_PREFIX={quoted}; "
+        f"for pangeo_script in {quoted}/etc/conda/activate.d/*.sh; do "
+        '[ -r "$pangeo_script" ] && . "$pangeo_script"; done; unset pangeo_script; fi'
     )
 
 

@@ -7,18 +7,22 @@
 from pangeo_hpc.jobs.follow import cancel, status, status_of, wait
 from pangeo_hpc.jobs.plan import Ask, plan, scheduler_named, scheduler_of
 from pangeo_hpc.jobs.record import Job
+from pangeo_hpc.jobs.several import alone, sparingly, statuses
 from pangeo_hpc.jobs.submit import recover, submit, with_nonce
 
 __all__ = [
     "Ask",
     "Job",
+    "alone",
     "cancel",
     "plan",
     "recover",
     "scheduler_named",
     "scheduler_of",
+    "sparingly",
     "status",
     "status_of",
+    "statuses",
     "submit",
     "wait",
     "with_nonce",

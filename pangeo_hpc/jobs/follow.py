@@ -92,6 +92,7 @@ def wait(
     ask: Callable[[], JobStatus],
     *,
     on_change: Callable[[JobStatus], object] | None = None,
+    enough: Callable[[JobStatus], bool] | None = None,
     longest: float = 15.0,
     timeout: float | None = None,
 ) -> JobStatus:
@@ -99,7 +100,8 @@ def wait(
 
     `ask` gives the state, for example ``lambda: status_of(scheduler, [job])[0]``; `on_change` is
     told of each new one. An unreachable scheduler is no news. LOST is believed once the history
-    had time to catch up. Return the last state when `timeout` seconds are over.
+    had time to catch up. Return the last state when `timeout` seconds are over, or as soon as
+    `enough` says so of it.
     """
     started, pause = time.monotonic(), 0.25
     seen: JobStatus | None = None
@@ -119,7 +121,7 @@ def wait(
                 pause, seen = 0.25, current
                 if on_change is not None:
                     on_change(current)
-            if current.state.ended:
+            if current.state.ended or (enough is not None and enough(current)):
                 return current
         if timeout is not None and moment - started > timeout:
             return seen or JobStatus(id="", state=JobState.UNKNOWN, reason="no answer")

@@ -1,7 +1,7 @@
 """The job script: one shape for every scheduler, the hub, Dask and the workflow."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pangeo_hpc.schedulers.base import JobRequest
@@ -25,12 +25,16 @@ def render(directives: Sequence[str], request: JobRequest) -> str:
     seconds = int(request.walltime.total_seconds())
     lines.append(f"export PANGEO_HPC_ENDS=$(($(date +%s) + {seconds}))")
     lines += [f"export {name}={shlex.quote(value)}" for name, value in request.environment.items()]
-    for line in request.setup:
-        lines += [f"{line} || exit $?"] if _is_simple(line) else [line]
+    lines += guarded(request.setup)
     if request.working_directory:
         lines.append(f"cd {shlex.quote(str(request.working_directory))} || exit 1")
     lines += ["", *_run(request.command)]
     return "\n".join(lines) + "\n"
+
+
+def guarded(setup: Iterable[str]) -> list[str]:
+    """Return setup lines that end the script with their own status if they fail."""
+    return [f"{line} || exit $?" if _is_simple(line) else line for line in setup]
 
 
 def _run(command: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pangeo_hpc import jobs, processes
-from pangeo_hpc.jobs.record import revive
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
@@ -23,33 +22,12 @@ def follow(
 
     A submission that never got its answer is looked up by its name first, for `patience` seconds.
     """
-    by_key: dict[str | None, list[int]] = {}
-    for index, job in enumerate(found):
-        by_key.setdefault(job.request["scheduler"], []).append(index)
-    answers: dict[int, JobStatus] = {}
-    for key, places in by_key.items():
-        if key is None:
-            answers.update({i: _of_process(found[i]) for i in places})
-            continue
-        if key not in site.schedulers:
-            answers.update({i: _of_no_scheduler(found[i]) for i in places})
-            continue
-        scheduler = jobs.scheduler_named(site, key, person)
-        known = [
-            jobs.recover(scheduler, found[i], user=person.user, runner=runner, patience=patience)
-            for i in places
-        ]
-        statuses = jobs.status_of(scheduler, known, runner=runner)
-        answers.update(zip(places, statuses, strict=True))
-    return [answers[index] for index in range(len(found))]
-
-
-def _of_no_scheduler(job: jobs.Job) -> JobStatus:
-    """Return the state of a job of a scheduler that the site no longer names."""
-    if job.final is not None:
-        return revive(job.final)
-    reason = f"the site has no scheduler {job.request['scheduler']} any more"
-    return JobStatus(id=job.id or "", name=job.name, state=JobState.UNKNOWN, reason=reason)
+    in_jobs = [i for i, job in enumerate(found) if job.request["scheduler"] is not None]
+    told = jobs.statuses(
+        site, person, [found[i] for i in in_jobs], runner=runner, patience=patience
+    )
+    answers = dict(zip(in_jobs, told, strict=True))
+    return [answers[i] if i in answers else _of_process(job) for i, job in enumerate(found)]
 
 
 def _of_process(job: jobs.Job) -> JobStatus:

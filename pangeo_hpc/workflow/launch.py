@@ -2,8 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +118,8 @@ def launch(
     """
     request_for(site, person, script, ask, after=after)
     place = files.make_directory(runs.home(site, person) / script.run_name, mode=0o700)
-    with _alone(place):
+    busy = "wait for that one; pangeo-hpc runs list shows it"
+    with jobs.alone(place, f"run {script.run_name}", busy):
         # a run that is alive keeps its script and its site as they are
         refuse_if_busy(site, person, runs.RunFolder(place), runner=runner)
         folder = runs.open_run(
@@ -136,17 +136,6 @@ def launch(
         )
         scheduler = jobs.scheduler_named(site, request.scheduler, person)
         return folder, jobs.submit(scheduler, request, place, user=person.user, runner=runner)
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Let one submission of a run go on at a time. Raise RunBusy if another takes too long."""
-    try:
-        with files.lock(place / ".submit", timeout=60.0):
-            yield
-    except TimeoutError as error:
-        text = f"run {place.name} is just being submitted by another command"
-        raise RunBusy(text, hint="wait for that one; pangeo-hpc runs list shows it") from error
 
 
 def refuse_if_busy(

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "pangeo_hpc"
 
 FLOORS = [
     {"errors", "units", "files", "machine", "private", "processes", "run", "_version"},
-    {"site", "schedulers"},
+    # server: what a notebook server on a node is known by, for hub and lab alike
+    {"site", "schedulers", "server"},
     {"allocation"},
     {"jobs", "localqueue"},
     {"envs", "scratch", "data"},
@@ -32,6 +33,8 @@ ONLY_IN = {
     "batchspawner": {"hub"},
     "wrapspawner": {"hub"},
     "traitlets": {"hub"},
+    "tornado": {"server", "lab", "hub"},
+    "jupyter_server": {"lab", "hub"},
     "subprocess": {"run", "localqueue", "dask", "workflow"},
 }
 

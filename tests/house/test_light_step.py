@@ -8,7 +8,7 @@ import pytest
 
 HEAVY = {
     "dask", "distributed", "xarray", "zarr", "numpy", "pandas", "jupyterhub", "pydantic", "rich",
-    "yaml", "matplotlib",
+    "yaml", "matplotlib", "jupyter_server", "tornado",
 }  # fmt: skip
 
 
@@ -29,7 +29,8 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize(
     "words", [["--help"], ["--version"], ["submit", "--help"], ["runs", "--help"],
               ["site", "--help"], ["nodes", "--help"], ["scratch", "path", "--help"],
-              ["run", "--help"], ["demo", "--help"]],
+              ["run", "--help"], ["demo", "--help"], ["lab", "--help"],
+              ["lab", "start", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_help_is_light(words: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""JupyterLab as a batch job, for a user without any hub."""
