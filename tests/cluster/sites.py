@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.slurm import SlurmCluster
+from tests.cluster.face import Cluster
 from tests.cluster.users import ClusterUser
 
 SITE = """\
 name: testcluster
-description: Five nodes on one machine
+description: A Slurm for tests
 scheduler: slurm
 user_state: {state}
 login_hosts: [localhost]
@@ -27,9 +27,9 @@ node_types:
     max_memory: 7000 MiB
     walltime: "00:10:00"
     max_walltime: "01:00:00"
-    max_nodes: 4
+    max_nodes: {nodes}
     max_jobs: 20
-    interface: lo
+    interface: {interface}
     dask: {{processes: 1, threads: 2}}
     options:
       begin: {{directive: "--begin={{value}}", pattern: "now\\\\+[0-9]+"}}
@@ -53,9 +53,12 @@ scratch:
 """
 
 
-def write_site(path: Path, *, scratch_root: Path, state: str) -> Path:
+def write_site(
+    path: Path, *, scratch_root: Path, state: str, interface: str = "lo", nodes: int = 4
+) -> Path:
     """Write the cluster's site YAML, readable by everybody, and return its path."""
-    path.write_text(SITE.format(scratch=scratch_root, state=state))
+    text = SITE.format(scratch=scratch_root, state=state, interface=interface, nodes=nodes)
+    path.write_text(text)
     path.chmod(0o644)
     return path
 
@@ -102,8 +105,14 @@ class CommandLine:
         return path
 
 
-def command_line(cluster: SlurmCluster, user: ClusterUser) -> CommandLine:
+def command_line(cluster: Cluster, user: ClusterUser) -> CommandLine:
     """Return `pangeo-hpc` for a user of a cluster, whose state lies where the nodes see it."""
     state = f"{user.shared.parent}/{{user}}/state"
-    site = cluster.directory / "site.yaml"
-    return CommandLine(user, write_site(site, scratch_root=cluster.scratch_root, state=state))
+    site = write_site(
+        cluster.directory / "site.yaml",
+        scratch_root=cluster.scratch_root,
+        state=state,
+        interface=cluster.interface,
+        nodes=len(cluster.shape.up),
+    )
+    return CommandLine(user, site)

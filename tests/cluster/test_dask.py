@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.face import Cluster
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
-from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
 PYTHON = f"{VENV}/bin/python"
@@ -261,7 +261,7 @@ def test_nodes_without_home_and_commands(hard_cli: CommandLine, hard_alice: Clus
     assert len(set(hosts)) == 2
 
 
-def test_only_its_owner_gets_in(cluster: SlurmCluster, cli: CommandLine, bob: ClusterUser) -> None:
+def test_only_its_owner_gets_in(cluster: Cluster, cli: CommandLine, bob: ClusterUser) -> None:
     """Another user of the host reaches the scheduler's port, and nothing behind it."""
     text = (
         "import pangeo_hpc\n"
