@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.daemons import wait_until
 from tests.cluster.face import Cluster
 from tests.cluster.users import ClusterUser
 
@@ -53,6 +54,9 @@ scratch:
 """
 
 
+ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED", "NODE_FAIL"}
+
+
 def write_site(
     path: Path, *, scratch_root: Path, state: str, interface: str = "lo", nodes: int = 4
 ) -> Path:
@@ -96,6 +100,21 @@ class CommandLine:
         found: dict[str, Any] = json.loads(self(*words, "--json").stdout)
         assert found["format"] == 1
         return found
+
+    def sbatch(self, script: Path, *words: str, timeout: float = 240) -> tuple[int, str]:
+        """Submit a hand-written job and wait for its end; return its exit code and its id.
+
+        `sbatch --wait` looks after 2, 8, 32, 32 … seconds.
+        """
+        argv = ["sbatch", "--parsable", *words, str(script)]
+        job = self.user.run(argv, cwd=self.here).stdout.strip()
+
+        def shown(name: str) -> str:
+            text = self.user.run(["scontrol", "--oneliner", "show", "job", job]).stdout
+            return text.partition(f" {name}=")[2].split()[0]
+
+        assert wait_until(lambda: shown("JobState") in ENDED, timeout, every=0.5), shown("JobState")
+        return int(shown("ExitCode").partition(":")[0]), job
 
     def script(self, name: str, text: str) -> Path:
         """Write a program of the user's where the nodes see it."""

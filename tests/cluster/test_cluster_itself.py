@@ -18,10 +18,10 @@ from tests.cluster.conftest import PROJECT
 from tests.cluster.daemons import Process, wait_until
 from tests.cluster.errors import ClusterError
 from tests.cluster.face import Cluster
+from tests.cluster.sites import ENDED
 from tests.cluster.slurm import SlurmCluster, sweep
 from tests.cluster.users import ClusterUser
 
-ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED", "NODE_FAIL"}
 EAT = "x = bytearray(400 << 20); import time; time.sleep(60)"
 
 

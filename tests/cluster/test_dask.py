@@ -185,12 +185,11 @@ def sbatch(cli: CommandLine, script: str, *options: str) -> tuple[int, str, Any]
     job = cli.script("hand.sh", f"{head}export PANGEO_HPC_SITE={cli.site}\n{PYTHON} {script}\n")
     output = cli.here / "hand.out"
     output.unlink(missing_ok=True)
-    words = ["sbatch", "--parsable", "--wait", f"--output={output}", *options, str(job)]
-    done = cli.user.run(words, check=False, timeout=240, cwd=cli.here)
+    code, number = cli.sbatch(job, f"--output={output}", *options)
     said = output.read_text()
     lines = [line for line in said.splitlines() if line.startswith("[")]
     assert lines, said
-    return done.returncode, done.stdout.strip(), json.loads(lines[0])
+    return code, number, json.loads(lines[0])
 
 
 @pytest.mark.usefixtures("nothing_left")

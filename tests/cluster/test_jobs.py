@@ -63,6 +63,7 @@ def test_out_of_memory_is_named(cli: CommandLine, ends: str, cluster: Cluster) -
     assert attempt(cli, "hog")["state"] == wanted
 
 
+@pytest.mark.slow
 def test_walltime_is_named(cli: CommandLine, ends: str) -> None:
     """A job beyond its walltime ended for that reason."""
     words = ("submit", ends, "--name", "slow", "--node-type", "short", "--wait", "--", "sleep")

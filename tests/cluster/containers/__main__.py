@@ -16,9 +16,9 @@ from tests.cluster.machine import call, locked
 
 IMAGE = "pangeo-hpc-cluster"
 PYTEST = ("python", "-m", "pytest", "tests/cluster", "-p", "no:cacheprovider", "--durations=10")
-SELECTION = "not own_daemons"
+SELECTION = "not own_daemons and not slow"
 """Deselected inside: tests that start, kill or restart daemons, which only a cluster of their own
-lets them do."""
+lets them do; and those that wait for Slurm's clock, which is the same everywhere."""
 
 
 def main(argv: list[str] | None = None) -> int:
