@@ -53,19 +53,19 @@ def test(options: argparse.Namespace) -> int:
 
 def down(_: argparse.Namespace) -> int:
     """Remove containers, network and volumes, and end the Docker daemon that `up` started."""
-    host = daemon.find()
-    if host is None:
-        print("not up")
-    else:
-        Compose(_docker(host))("down", "--volumes", "--remove-orphans", "--timeout=5")
-    if host is None or daemon.is_ours(host):
-        daemon.end()
+    with _alone():
+        host = daemon.find()
+        if host is None:
+            print("not up")
+        else:
+            Compose(_docker(host))("down", "--volumes", "--remove-orphans", "--timeout=5")
+        if os.geteuid() == 0 and (host is None or daemon.is_ours(host)):
+            daemon.end()
     return 0
 
 
 def _started() -> Compose:
-    daemon.STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
-    with locked(daemon.STATE / "lock"):
+    with _alone():
         with _stage("docker"):
             host = daemon.ensure()
         env = _docker(host)
@@ -120,6 +120,17 @@ def _arguments() -> list[str]:
         if not done.returncode:
             found["PIP_INDEX_URL"] = done.stdout.strip()
     return [f"--build-arg={name}={value}" for name, value in found.items()]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let nobody else start or end a daemon; only root can, so others need not wait."""
+    if os.geteuid() != 0:
+        yield
+        return
+    daemon.STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with locked(daemon.STATE / "lock"):
+        yield
 
 
 @contextmanager

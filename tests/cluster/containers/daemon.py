@@ -71,7 +71,8 @@ def end() -> None:
         RECORD.unlink()
     if _answers(HOST):
         raise ClusterError(f"the daemon at {HOST} was not started here; end it where it was")
-    _sweep()
+    if RUN.exists():
+        _sweep()
 
 
 def is_ours(host: str) -> bool:
@@ -91,7 +92,7 @@ def _daemon() -> Daemon:
 
 
 def _answers(host: str) -> bool:
-    if not shutil.which("docker") or (host == HOST and not SOCKET.exists()):
+    if not shutil.which("docker") or (host == HOST and not os.access(SOCKET, os.R_OK)):
         return False
     env = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
     argv = ["docker", "version", "--format={{.Server.Version}}"]
