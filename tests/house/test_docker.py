@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from tests.cluster import config
-from tests.cluster.containers import certificates, places, role
+from tests.cluster.containers import base_image, certificates, daemon, places, role
+from tests.cluster.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -134,3 +135,24 @@ def test_a_wrong_role_is_refused() -> None:
     """The message names those there are."""
     with pytest.raises(SystemExit, match="say one of database, slurmdbd, controller, node, login"):
         role.main(["compute"])
+
+
+def test_without_root_no_daemon_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no Docker answers, others than root are told so."""
+    monkeypatch.setattr(daemon, "find", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ClusterError, match="no Docker daemon answers, and only root can start one"):
+        daemon.ensure()
+
+
+def test_the_base_image_has_the_mirrors_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's own suites of the release, and nobody else's."""
+    rows = [
+        "Debian|deb http://mirror.example/debian/ bookworm main",
+        "Debian|deb http://mirror.example/debian-security/ bookworm-security main",
+        "Debian|deb http://mirror.example/debian/ bookworm contrib",
+        "Debian|deb http://mirror.example/debian/ trixie main",
+        "Elsewhere|deb http://elsewhere.example/apt/ bookworm main",
+    ]
+    monkeypatch.setattr(base_image, "call", lambda argv: "\n".join(rows))
+    assert base_image.sources() == [row.partition("|")[2] for row in rows[:2]]

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -71,7 +72,7 @@ def _started() -> Compose:
         env = _docker(host)
         if "BASE_IMAGE" in os.environ:
             env["BASE_IMAGE"] = os.environ["BASE_IMAGE"]
-        elif daemon.is_ours(host):
+        elif daemon.is_ours(host) and shutil.which("debootstrap"):
             with _stage("base image"):
                 env["BASE_IMAGE"] = base_image.ensure({**os.environ, **env})
         certificates.bring()

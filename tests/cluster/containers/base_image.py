@@ -22,13 +22,13 @@ def ensure(env: Mapping[str, str]) -> str:
     print("making a base image from Debian's packages: about a minute, once", flush=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=STATE) as work:
         root, archive = Path(work, "root"), Path(work, "base.tar")
-        sources = _sources()
-        mirror = [line.split()[1] for line in sources if line.split()[2] == SUITE]
+        lines = sources()
+        mirror = [line.split()[1] for line in lines if line.split()[2] == SUITE]
         # Whatever becomes of it, what it mounts goes with its namespace.
         words = ["unshare", "--mount", "debootstrap", "--variant=minbase", SUITE, str(root)]
         call([*words, *mirror[:1]], timeout=1800)
         if mirror:
-            (root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
+            (root / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
             settings = call(["apt-config", "dump", "Acquire"])
             (root / "etc/apt/apt.conf.d/90machine").write_text(settings)
         pack = ["tar", "--create", f"--file={archive}", f"--directory={root}"]
@@ -37,7 +37,7 @@ def ensure(env: Mapping[str, str]) -> str:
     return IMAGE
 
 
-def _sources() -> list[str]:
+def sources() -> list[str]:
     """Return the lines of sources.list for Debian's own archives, as this machine reaches them."""
     form = "$(ORIGIN)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     rows = call(["apt-get", "indextargets", f"--format={form}", "Identifier: Packages"])
