@@ -29,7 +29,7 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize(
     "words", [["--help"], ["--version"], ["submit", "--help"], ["runs", "--help"],
               ["site", "--help"], ["nodes", "--help"], ["scratch", "path", "--help"],
-              ["run", "--help"], ["demo", "--help"]],
+              ["run", "--help"], ["demo", "--help"], ["doctor", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_help_is_light(words: list[str]) -> None:
