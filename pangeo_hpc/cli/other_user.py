@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import select
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -58,17 +59,22 @@ def find_user(name: str, *, uid: int | None = None) -> OtherUser:
 def run_again(user: OtherUser, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `pangeo-hpc ARGUMENTS` as a user, wait for its end and return its exit code.
 
-    It is a new program in a session of its own, so that nothing of root's is left in it and it
-    cannot type into root's terminal; -I keeps the user's own Python files out of it. Signals that
-    reach us are handed on. Raise NotAllowed if the user cannot run it at all.
+    It is a new program in a session of its own and speaks through pipes, so that nothing of root's
+    is left in it, and whoever is that user cannot get at root's terminal; -I keeps the user's own
+    Python files out of it. Signals that reach us are handed on. Raise NotAllowed if the user cannot
+    run it at all.
     """
     argv = [sys.executable, "-I", "-m", "pangeo_hpc", *arguments]
+    pipes = {number: os.pipe() for number in (1, 2)}
     with _handed_on() as hand_on:
         child = os.fork()
         if child == 0:
-            _become(user, argv, user.environment(environ))
+            ends = {number: write for number, (_, write) in pipes.items()}
+            _become(user, argv, user.environment(environ), ends)
         hand_on(child)
-        _, status = os.waitpid(child, 0)
+        for _, write in pipes.values():
+            os.close(write)
+        status = _relay(child, {read: number for number, (read, _) in pipes.items()})
     code = os.waitstatus_to_exitcode(status)
     if code == _NOT_STARTED:
         text = f"{user.name} cannot run {sys.executable}"
@@ -76,8 +82,28 @@ def run_again(user: OtherUser, arguments: Sequence[str], environ: Mapping[str, s
     return 128 - code if code < 0 else code
 
 
-def _become(user: OtherUser, argv: list[str], environ: Mapping[str, str]) -> None:
-    """Turn this process into a program of another user; never return."""
+def _relay(child: int, pipes: dict[int, int]) -> int:
+    """Write down what a child says until it has ended, and return its wait status."""
+    while pipes:
+        ready, _, _ = select.select(list(pipes), [], [], 0.2)
+        for read in ready:
+            said = os.read(read, 1 << 16)
+            if not said:
+                os.close(read)
+                del pipes[read]
+            while said:
+                said = said[os.write(pipes[read], said) :]
+        # what it started may keep the pipes open for longer
+        ended, status = (0, 0) if ready else os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+    return os.waitpid(child, 0)[1]
+
+
+def _become(
+    user: OtherUser, argv: list[str], environ: Mapping[str, str], ends: Mapping[int, int]
+) -> None:
+    """Turn this process into a program of another user; never return. `ends` become its streams."""
     try:
         os.setsid()
         os.setgroups(user.groups)
@@ -87,6 +113,8 @@ def _become(user: OtherUser, argv: list[str], environ: Mapping[str, str]) -> Non
         home = Path(user.home)
         os.chdir(home if home.is_dir() and os.access(home, os.X_OK) else "/")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, end in ends.items():
+            os.dup2(end, number)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         os.execve(argv[0], argv, environ)  # noqa: S606 - no shell is what is wanted
