@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,7 @@ exec > {told}
 id
 tr '\\0' '\\n' < /proc/$PPID/environ
 [ $(ps -o sid= -p $PPID) = $PPID ] && echo a session of its own
+echo speaks to $(readlink /proc/$PPID/fd/1 /proc/$PPID/fd/2)
 """
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
@@ -208,21 +210,22 @@ def test_the_other_user_has_nothing_of_roots(doctor: Doctor, bob: ClusterUser) -
     teller.chmod(0o755)
     site = doctor.site(top=f"schedulers: {{slurm: {{bin: {folder}}}}}")
     program = str(machine.VENV / "bin" / "pangeo-hpc")
-    done = subprocess.run(
-        [program, "--site", str(site), "doctor", "--as", "bob", "--no-jobs"],
-        env={"PATH": "/usr/bin:/bin", "HOME": "/root", "SECRET_TOKEN": "hidden"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
+    argv = [program, "--site", str(site), "doctor", "--as", "bob", "--no-jobs"]
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/root", "SECRET_TOKEN": "hidden"}
+    # as at root's terminal
+    ours, theirs = os.openpty()
+    with subprocess.Popen(argv, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as child:
+        assert child.wait(60) == 1
+    assert b"problem  scheduler" in os.read(ours, 1 << 16)
+    os.close(ours)
+    os.close(theirs)
     said = told.read_text()
     assert f"uid={bob.uid}(bob) gid={bob.gid}(bob)" in said
     assert "0(root)" not in said
     assert "hidden" not in said
     assert f"HOME={bob.home}" in said
     assert "a session of its own" in said
+    assert re.search(r"speaks to pipe:\S+ pipe:", said)
 
 
 # -- the scheduler --------------------------------------------------------------------------
