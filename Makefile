@@ -19,7 +19,7 @@ READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 demo: $(READY)
 	$(VENV)/bin/pangeo-hpc --site $(SITE) demo $(ARGS)
 
-test: check cluster-test docker-test docker-down
+test: check docker-test docker-down cluster-test
 
 check: $(READY)
 	$(VENV)/bin/ruff format --check .

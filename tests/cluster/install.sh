@@ -4,7 +4,7 @@
 # No service is left running: the test cluster starts its own daemons.
 set -eu
 
-cluster="slurm-wlm slurmdbd munge mariadb-server python3-venv python3-pip util-linux passwd procps environment-modules"
+cluster="slurm-wlm slurmdbd munge mariadb-server python3-venv python3-pip util-linux passwd procps environment-modules faketime"
 packages="${*:-$cluster}"
 
 missing=""
