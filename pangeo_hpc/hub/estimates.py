@@ -170,6 +170,19 @@ class Estimates:
 
 
 def until(start: datetime, now: datetime) -> timedelta | None:
-    """Return how long it is to a start; None for one that is now, or less than a minute away."""
+    """Return about how long it is to a start; None for one that is less than a minute away.
+
+    An estimate is no better than some minutes, or an hour for one of tomorrow.
+    """
     left = start - now
-    return left if left >= timedelta(minutes=1) else None
+    if left < timedelta(minutes=1):
+        return None
+    step = next(each for limit, each in _ABOUT if left < limit)
+    return -(-left // step) * step
+
+
+_ABOUT = (
+    (timedelta(hours=1), timedelta(minutes=1)),
+    (timedelta(days=1), timedelta(minutes=5)),
+    (timedelta.max, timedelta(hours=1)),
+)

@@ -65,8 +65,10 @@ def context(site: Site, texts: Texts, seen: Seen) -> dict[str, Any]:
             {"name": each.name, "description": each.description, "default": each.default}
             for each in site.environments.values()
         ],
-        "accounts": accounts(seen, texts) if any(map(_takes_account, nodes)) else None,
-        "gpus": any(node.max_gpus for node in nodes),
+        "accounts": accounts(seen, texts)
+        if "account" in errors or any(map(_takes_account, nodes))
+        else None,
+        "gpus": "gpus" in errors or any(node.max_gpus for node in nodes),
         "options": [option(name, nodes, texts) for name in optional],
         "used": used_line(seen.used, texts),
         "data": {node.name: _data(node) for node in nodes},
@@ -176,7 +178,7 @@ def option(name: str, nodes: Sequence[NodeType], texts: Texts) -> dict[str, str]
     """Return one line that users may fill, which some node types have."""
     having = [node for node in nodes if name in node.options]
     first = having[0].options[name]
-    said = [first.description] if first.description else []
+    said = [f"{first.description.rstrip('.')}."] if first.description else []
     default = first.default
     said.append(
         texts("form.option_default", value=default) if default else texts("form.option_hint")

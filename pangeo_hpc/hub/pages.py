@@ -13,7 +13,6 @@ from tornado import web
 from tornado.httputil import url_concat
 from tornado.web import StaticFileHandler
 
-from pangeo_hpc._version import __version__
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused
 from pangeo_hpc.hub import forms
 from pangeo_hpc.hub.choices import read
@@ -98,7 +97,7 @@ class SpawnPage(SpawnHandler):
             url=url_concat(self.request.path, kept),
             pangeo_title=title,
             pangeo_for_user=texts("form.for_user", user=for_user.name),
-            pangeo_version=__version__,
+            pangeo_language=texts("form.language"),
         )
         return page
 

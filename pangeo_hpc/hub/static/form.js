@@ -25,7 +25,7 @@
     if (!box) return;
     const fixed = number === most;
     hint(name, say(fixed ? texts.fixed : text, { number, most }));
-    // what cannot be chosen is shown, and is not sent; a value that was typed stays to be seen
+    // what cannot be chosen is shown as it is; a value that was typed stays to be seen
     box.readOnly = fixed && box.value === "";
     box.placeholder = number;
   }
@@ -138,7 +138,18 @@
     return answer.json();
   }
 
-  // Problems that the server found stay until the next submission; those of a preview come and go.
+  // What the page came with is forgotten as soon as somebody mends it.
+  function mend(place) {
+    for (const old of place?.querySelectorAll(".invalid-feedback:not(.pangeo-live)") ?? []) old.remove();
+    const box = place?.querySelector("[aria-invalid]:not([data-live])");
+    if (!box) return;
+    box.removeAttribute("aria-invalid");
+    box.classList.remove("is-invalid");
+    const ids = (box.getAttribute("aria-describedby") ?? "").split(" ");
+    box.setAttribute("aria-describedby", ids.filter((id) => !id.endsWith("-error")).join(" "));
+  }
+
+  // Problems that a preview finds come and go with it.
   function mark(problems) {
     for (const old of root.querySelectorAll(".pangeo-live")) old.remove();
     for (const box of root.querySelectorAll("[data-live]")) {
@@ -238,7 +249,8 @@
     event.preventDefault();
     soonest();
   });
-  form.addEventListener("change", () => {
+  form.addEventListener("change", (event) => {
+    mend(event.target.closest("[data-field]"));
     adapt();
     later();
   });
