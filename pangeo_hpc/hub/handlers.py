@@ -3,8 +3,9 @@
 from typing import Any
 
 
-def handlers() -> list[tuple[str, Any]]:
+def handlers() -> list[tuple[Any, ...]]:
     """Return our handlers with their paths below the hub's prefix."""
+    from pangeo_hpc.hub import pages
     from pangeo_hpc.hub.port import PATH, PortHandler
 
-    return [(PATH, PortHandler)]
+    return [(PATH, PortHandler), *pages.handlers()]

@@ -46,6 +46,7 @@ def settings(site: Site, places: Places) -> Settings:
             "poll_interval": max(1, int(hub.poll_interval.total_seconds())),
             "hub_connect_url": hub.connect_url,
             "http_timeout": 60,
+            "usage_file": str(places.state / "usage.json"),
             # nothing of the hub's environment is for a user
             "env_keep": [],
             "consecutive_failure_limit": 0,

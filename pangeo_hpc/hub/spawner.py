@@ -14,7 +14,7 @@ from sqlalchemy import inspect
 from traitlets import Float, List, Unicode, default
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
-from pangeo_hpc.hub import choices, forms, postmortem, waiting
+from pangeo_hpc.hub import choices, forms, postmortem, usage, waiting
 from pangeo_hpc.hub.desk import person_of
 from pangeo_hpc.hub.office import Office, office
 from pangeo_hpc.hub.poller import Poller
@@ -50,6 +50,8 @@ class SiteSpawner(BatchSpawnerBase):
     stop_timeout = Float(60.0, help="Seconds in which a cancelled job should be gone.").tag(
         config=True
     )
+
+    usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
 
     server_state: ServerState | None = None
     _submission: "asyncio.Task[None] | None" = None
@@ -118,6 +120,11 @@ class SiteSpawner(BatchSpawnerBase):
     def options_from_form(self, formdata: Mapping[str, Any]) -> dict[str, str]:
         """Return what the form or a link's parameters say. Raise SpawnException if it is wrong."""
         return self.hold(formdata)
+
+    def options_from_query(self, query_data: Mapping[str, Any]) -> dict[str, str]:
+        """Raise SpawnException: a link only fills the form (`pages.SpawnPage`)."""
+        del query_data
+        raise SpawnException("a link starts no server: use the form's button", reason="link")
 
     def hold(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Hold what was asked to the site's limits, whichever way it came, and return it plain.
@@ -253,6 +260,7 @@ class SiteSpawner(BatchSpawnerBase):
             await poller.next_answer(within=10)
         status = self._heard(poller)
         if status is not None and status.state.ended:
+            await self._note_usage(status)
             return status.exit_code or 0
         if state.ends is not None and time.time() > state.ends + GRACE and self._is_old(poller):
             self.log.warning("%s: no news, and its walltime is over", self._log_name)
@@ -312,9 +320,14 @@ class SiteSpawner(BatchSpawnerBase):
         while not now and time.monotonic() < deadline:
             status = self._heard(poller)
             if status is not None and status.state.ended:
+                await self._note_usage(status)
                 return
             poller.look_soon()
             await poller.next_answer(within=5)
+
+    async def _note_usage(self, status: JobStatus) -> None:
+        node_type = self.office.site.node_type(self.user_options.get("node_type")).name
+        await usage.note(self, status, node_type)
 
     # -- what is told ------------------------------------------------------------------------
 
