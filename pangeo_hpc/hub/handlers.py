@@ -5,6 +5,6 @@ from typing import Any
 
 def handlers() -> list[tuple[str, Any]]:
     """Return our handlers with their paths below the hub's prefix."""
-    from pangeo_hpc.hub.port import PATH, PortHandler
+    from pangeo_hpc.hub import port, status
 
-    return [(PATH, PortHandler)]
+    return [(port.PATH, port.PortHandler), (status.PATH, status.StatusHandler)]

@@ -11,6 +11,8 @@ from typing import Any
 from pangeo_hpc.errors import Problem, RequestRefused
 
 FORMAT = 1
+# What the program can be told to do; the sudo rule names each.
+VERBS = ("submit", "find", "status", "cancel", "logs", "servers")
 LARGEST = 1 << 20
 NAME = re.compile(r"jupyter-[a-z0-9]{8}")
 JOB_ID = re.compile(r"[0-9]+(?:[._\[\]A-Za-z0-9-]*)")
@@ -23,8 +25,9 @@ class Ticket:
     """One order of the hub: `name` is the job's, which carries the nonce.
 
     `server` is the name of the server, empty for the default one. `choices` are those of
-    `choices.Choices.plain`; `variables` are for the single-user server only, and secret. `job` is
-    the scheduler's id, `lines` how much of a log is wanted.
+    `choices.Choices.plain`; `variables` are for the single-user server only, and secret. `jobs` are
+    ids of the scheduler whose key is `scheduler`, empty for any; `lines` is how much of a log is
+    wanted.
     """
 
     user: str
@@ -33,6 +36,7 @@ class Ticket:
     choices: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[str, ...] = ()
+    scheduler: str = ""
     lines: int = 40
 
     def plain(self) -> dict[str, Any]:
@@ -85,5 +89,6 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
         and len(value) <= 1000
         and all(isinstance(each, str) and JOB_ID.fullmatch(each) for each in value)
     ),
+    "scheduler": lambda value: _is_text(value, 64),
     "lines": lambda value: type(value) is int and 0 <= value <= 1000,
 }
