@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from jupyterhub.spawner import Spawner
-from traitlets import List, Unicode, default
+from traitlets import Callable, List, Unicode, Union, default
 from wrapspawner import ProfilesSpawner
 
 from pangeo_hpc.errors import RequestRefused, UnknownName
@@ -47,6 +47,9 @@ class SiteProfilesSpawner(ProfilesSpawner):
         Unicode(), help="The program that acts as users, as an argv without the verb."
     ).tag(config=True)
 
+    # wrapspawner's takes text only
+    options_form = Union([Unicode(), Callable()], config=True)
+
     _patience: int | None = None
     child_spawner: Any
     child_config: Any
@@ -82,7 +85,8 @@ class SiteProfilesSpawner(ProfilesSpawner):
 
     # -- what was asked ----------------------------------------------------------------------
 
-    def _options_form_default(self) -> Any:
+    @default("options_form")
+    def _make_options_form(self) -> Any:
         return forms.render
 
     @default("apply_user_options")

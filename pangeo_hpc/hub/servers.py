@@ -2,6 +2,7 @@
 
 import grp
 import os
+import pwd
 from collections.abc import Collection
 from pathlib import Path
 
@@ -34,3 +35,19 @@ def tail(path: Path, lines: int, most: int = 65536) -> list[str]:
     except OSError:
         return []
     return text.splitlines()[-lines:] if lines else []
+
+
+def members(groups: Collection[str]) -> tuple[str, ...]:
+    """Return the users of some Unix groups, as far as this host lists them, sorted.
+
+    A directory service may list no members; then there are only those with the group as their own.
+    """
+    names: set[str] = set()
+    for group in groups:
+        try:
+            entry = grp.getgrnam(group)
+        except KeyError:
+            continue
+        names |= {*entry.gr_mem}
+        names |= {each.pw_name for each in pwd.getpwall() if each.pw_gid == entry.gr_gid}
+    return tuple(sorted(names))

@@ -313,7 +313,7 @@ class SiteSpawner(BatchSpawnerBase):
                 if await self.poll() is not None:
                     raise SpawnException("it was never submitted", reason="lost")
                 await asyncio.sleep(5)
-            return await self._until_up()
+            return await self._until_up() + (self.server.base_url if self.server else "/")
         except SpawnException as error:
             # JupyterHub finds out by itself that nobody answers there
             self.log.warning("%s: %s", self._log_name, error.log_message)
