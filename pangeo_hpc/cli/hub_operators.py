@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _state = click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     help="The hub's own private directory (default: hub/ below state of the site).",
 )
 
