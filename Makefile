@@ -2,6 +2,7 @@
 # make test          everything: make check, then the tests on a real Slurm cluster
 # make check         format, lint, types, and every test that needs no cluster
 # make cluster-test  only the tests on a real Slurm cluster (Debian, as root)
+# make bench         what following a hub's servers costs Slurm, beside stock batchspawner (likewise)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ SITE = $(or $(PANGEO_HPC_SITE),local)
 PYTEST = $(VENV)/bin/python -m pytest
 READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 
-.PHONY: demo test check cluster-test format clean
+.PHONY: demo test check cluster-test bench format clean
 .DEFAULT_GOAL := check
 
 demo: $(READY)
@@ -25,6 +26,9 @@ check: $(READY)
 
 cluster-test: $(READY)
 	$(PYTEST) tests/cluster --timeout=600 --durations=10 $(ARGS)
+
+bench: $(READY)
+	$(VENV)/bin/python -m benchmarks.hub_polling $(ARGS)
 
 format: $(READY)
 	$(VENV)/bin/ruff format .

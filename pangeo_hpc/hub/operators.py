@@ -75,6 +75,7 @@ def ask(hub: Hub, state: Path, *, timeout: float = 20.0) -> dict[str, Any]:
         with _OPENER.open(request, timeout=timeout) as answer:
             told: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
+        error.close()
         text = f"the hub at {hub.connect_url} does not accept the token of {state}: {error.code}"
         hint = "is it the hub of this site and this directory? see --state"
         raise HubUnreachable(text, hint=hint) from None

@@ -19,7 +19,7 @@ JOB_QUERIES = ("REQUEST_JOB_INFO", "REQUEST_JOB_INFO_SINGLE", "REQUEST_JOB_USER_
 HUB = """\
 hub:
   url: http://127.0.0.1:8000
-  connect_url: http://127.0.0.1:8081
+  connect_url: http://pangeo-hub:8081
   poll_interval: {interval} seconds
 """
 

@@ -155,7 +155,9 @@ def test_a_port_is_taken_while_the_wrapper_waits(made):
     child = spawner.child_spawner
     child.server_state = ServerState.new("token")
     spawner._spawn_pending = True
-    child.orm_spawner.server = orm.Server(proto="http", base_url="/user/alice/big/", ip="", port=1)
+    child.orm_spawner.server = orm.Server(
+        proto="http", base_url="/user/alice/big/", ip="", port=1, cookie_name=""
+    )
     assert child.take_port(30001) is True
     assert child.take_port(30002) is False, "one port per start"
     spawner._spawn_pending = False
