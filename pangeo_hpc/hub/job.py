@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,7 @@ def submit(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
     folder = home / ticket.name
     with files.lock(home / ".submit", timeout=60.0):
         job = _recovered(site, person, folder) or _new(site, person, ticket, asked, folder)
+        servers.sweep(home, time.time())
     return _told(site, person, job)
 
 

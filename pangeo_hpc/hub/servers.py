@@ -3,10 +3,14 @@
 import grp
 import os
 import pwd
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 from pangeo_hpc.site import Person, Site
+
+# Days for which the folder of a server is kept, and how many go at once.
+_KEPT, _LONGEST, _AT_ONCE = 30, 90, 20
 
 
 def home(site: Site, person: Person) -> Path:
@@ -51,3 +55,20 @@ def members(groups: Collection[str]) -> tuple[str, ...]:
         names |= {*entry.gr_mem}
         names |= {each.pw_name for each in pwd.getpwall() if each.pw_gid == entry.gr_gid}
     return tuple(sorted(names))
+
+
+def sweep(place: Path, now: float) -> list[Path]:
+    """Remove what is left of servers of long ago, a few at a time, and return their folders.
+
+    That is 30 days after a job that ended by itself or was never taken, and 90 days after any.
+    """
+    removed = []
+    for folder in sorted(place.glob("jupyter-*")):
+        age = (now - folder.stat().st_mtime) / 86400
+        over = (folder / "exit").exists() or not (folder / "job.json").exists()
+        if age > (_KEPT if over else _LONGEST) and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+        if len(removed) == _AT_ONCE:
+            break
+    return removed
