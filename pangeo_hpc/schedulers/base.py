@@ -267,8 +267,8 @@ class Scheduler(Protocol):
     def named(self, prefix: str, length: int) -> Conversation[dict[str, JobStatus]]:
         """Return all users' jobs in the queue whose name begins so and has so many letters.
 
-        At least their id, user, name and state are told. Where job data are private, the answer
-        has only what the asking account may see.
+        Arrays and jobs that have ended are left out. At least id, user, name and state are told.
+        Where job data are private, the answer has only what the asking account may see.
         """
         ...
 

@@ -102,13 +102,14 @@ class PBS:
     def named(self, prefix: str, length: int) -> Conversation[dict[str, JobStatus]]:
         """Return the jobs of such a name: first all ids, then what is known of each.
 
-        qselect finds exact names only.
+        qselect finds exact names only. Arrays are left out, which would all be unfolded.
         """
         result = yield self._call("qselect")
         words.check(result)
         if result.returncode:
             raise words.unexpected(result)
-        ids = [line.strip() for line in result.stdout.splitlines() if key_of(line.strip())]
+        lines = [line.strip() for line in result.stdout.splitlines()]
+        ids = [line for line in lines if key_of(line) and "[" not in line]
         known = yield from ask_jobs(self._call, ids, history=False)
         return {
             job_id: status

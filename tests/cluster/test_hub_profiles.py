@@ -23,17 +23,21 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     ensure_hub_machine()
     with HubRunner(cluster, extra_hub=LOGIN) as runner:
         yield runner
-        print(tail(runner.log, 150))
+
+
+def ask(hub: HubRunner, *words: str) -> dict[str, Any]:
+    """Return what a command of `pangeo-hpc hub` tells root on the hub's host."""
+    argv = [f"{machine.VENV}/bin/pangeo-hpc", "--site", str(hub.site_file), "hub", *words]
+    done = subprocess.run(
+        [*argv, "--state", str(hub.state)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return dict(json.loads(done.stdout))
 
 
 def status(hub: HubRunner) -> list[dict[str, Any]]:
     """Return the servers that `hub status` tells, as root sees them."""
-    words = ["--site", str(hub.site_file), "hub", "status", "--state", str(hub.state), "--json"]
-    done = subprocess.run(
-        [f"{machine.VENV}/bin/pangeo-hpc", *words], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout)["servers"])
+    return list(ask(hub, "status", "--json")["servers"])
 
 
 def await_ready(hub: HubRunner, browser: Browser, user: str, *servers: str) -> None:
@@ -76,6 +80,8 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
     # twelve hours, less the seconds of this test
     assert 11.9 * 3600 < rows[""]["walltime_left"] <= 12 * 3600
     assert cluster.admin(["squeue", "-h", "-o", "%j"]).split() == [rows["big"]["name"]]
+    fit = ask(hub, "reconcile", "--program", str(hub.program), "--json")
+    assert (fit["jobs"], fit["servers"], fit["found"]) == (2, 2, [])
     there = listeners("alice")
     assert [ip for ip, _ in there["login"]] == ["127.0.0.1"]
     header = next(hub.cluster.directory.glob(f"shared/alice/state/hub/{rows['']['name']}/job.sh"))

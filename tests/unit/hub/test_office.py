@@ -188,6 +188,15 @@ def test_a_site_without_a_hub(tmp_path):
         Office(load_site(path), Users())
 
 
+def test_an_account_without_a_project(tmp_path):
+    """The hub's account needs none of what users' own folders are named by."""
+    path = write_site(tmp_path)
+    path.write_text(path.read_text().replace("/{user}\n", "/{project}/{user}\n"))
+    site = load_site(path, environ={"HOME": str(tmp_path), "PATH": ""})
+    assert "{project}" in site.user_state
+    assert set(Office(site, Users()).pollers) == {"slurm", "local"}
+
+
 def test_the_states_of_a_status_order(site):
     """What the program told is what the poller hears, with times and all."""
     status = JobStatus(id="1.1001", state=JobState.FAILED, exit_code=3, nodes=("login1",))

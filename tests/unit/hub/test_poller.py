@@ -201,8 +201,9 @@ def test_the_history_knows_more_of_an_end():
     assert news is not None and news.status.exit_code == 3
 
 
-def test_a_job_forgotten_and_followed_anew_while_an_answer_is_under_way():
+def test_a_job_forgotten_and_followed_anew_while_an_answer_is_under_way(caplog):
     """The old answer says nothing of the new watch, and the forgotten one leaves nothing."""
+    caplog.set_level(logging.INFO)
     bench = Bench()
     bench.poller.watch("1")
     bench.poller.watch("2")
@@ -218,6 +219,7 @@ def test_a_job_forgotten_and_followed_anew_while_an_answer_is_under_way():
     bench.look()
     assert bench.state("1") is None
     assert set(bench.poller.watched()) == {"1"}
+    assert caplog.text == "", "nothing is said of a job that nobody follows"
 
 
 def test_many_jobs_end_at_once():

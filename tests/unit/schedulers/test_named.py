@@ -72,10 +72,11 @@ def test_pbs():
         "3.s": {"Job_Name": f"{NAME}x", "Job_Owner": "bob@h", "job_state": "Q"},
     }
     text = json.dumps({"pbs_version": "23.06.06", "Jobs": jobs})
-    runner = Recorder([Result((), 0, "1.s\n2.s\n3.s\n"), Result((), 0, text)])
+    runner = Recorder([Result((), 0, "1.s\n2.s\n4[].s\n3.s\n"), Result((), 0, text)])
     (found,) = converse(PBS(SchedulerOptions()).named("jupyter-", 16), runner).values()
     assert (found.id, found.user, found.name) == ("1.s", "alice", NAME)
     assert [command.argv[0] for command in runner.commands] == ["qselect", "qstat"]
+    assert "4[].s" not in runner.commands[1].argv
 
 
 def test_pbs_without_jobs():
