@@ -5,7 +5,6 @@ from typing import Any
 
 def handlers() -> list[tuple[Any, ...]]:
     """Return our handlers with their paths below the hub's prefix."""
-    from pangeo_hpc.hub import pages
-    from pangeo_hpc.hub.port import PATH, PortHandler
+    from pangeo_hpc.hub import pages, port, status
 
-    return [(PATH, PortHandler), *pages.handlers()]
+    return [(port.PATH, port.PortHandler), (status.PATH, status.StatusHandler), *pages.handlers()]

@@ -6,7 +6,7 @@ from typing import Any
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
-from pangeo_hpc.hub.spawner import SiteSpawner
+from pangeo_hpc.hub.spawner import SiteSpawner, of_ours
 
 PATH = r"/api/pangeo-hpc/port"
 _LARGEST = 100
@@ -57,9 +57,5 @@ def read_port(body: bytes) -> int | None:
 
 def _spawners(user: Any) -> list[SiteSpawner]:
     """Return a user's spawners that are jobs of ours, also inside a wrapper."""
-    found = []
-    for each in getattr(user, "spawners", {}).values():
-        inner = getattr(each, "child_spawner", None) or each
-        if isinstance(inner, SiteSpawner):
-            found.append(inner)
-    return found
+    found = (of_ours(each) for each in getattr(user, "spawners", {}).values())
+    return [each for each in found if each is not None]

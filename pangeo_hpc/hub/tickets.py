@@ -11,8 +11,8 @@ from typing import Any
 from pangeo_hpc.errors import Problem, RequestRefused
 
 FORMAT = 1
-# All that the program does as a user; a sudo rule names exactly these.
-VERBS = ("submit", "find", "status", "cancel", "logs", "preview", "soonest")
+# All that the program does as a user; the sudo rule names exactly these.
+VERBS = ("submit", "find", "status", "cancel", "logs", "servers", "preview", "soonest")
 LARGEST = 1 << 20
 NAME = re.compile(r"jupyter-[a-z0-9]{8}")
 # Stands for a name where nothing is submitted.
@@ -27,8 +27,9 @@ class Ticket:
     """One order of the hub: `name` is the job's, which carries the nonce.
 
     `server` is the name of the server, empty for the default one. `choices` are those of
-    `choices.Choices.plain`; `variables` are for the single-user server only, and secret. `job` is
-    the scheduler's id, `lines` how much of a log is wanted.
+    `choices.Choices.plain`; `variables` are for the single-user server only, and secret. `jobs` are
+    ids of the scheduler whose key is `scheduler`, empty for any; `lines` is how much of a log is
+    wanted.
     """
 
     user: str
@@ -37,6 +38,7 @@ class Ticket:
     choices: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[str, ...] = ()
+    scheduler: str = ""
     lines: int = 40
 
     def plain(self) -> dict[str, Any]:
@@ -89,5 +91,6 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
         and len(value) <= 1000
         and all(isinstance(each, str) and JOB_ID.fullmatch(each) for each in value)
     ),
+    "scheduler": lambda value: _is_text(value, 64),
     "lines": lambda value: type(value) is int and 0 <= value <= 1000,
 }

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urljoin
 
-from pangeo_hpc.hub import tickets
+from pangeo_hpc.hub.tickets import VERBS
 from tests.cluster import machine
 from tests.cluster.config import BASE
 from tests.cluster.daemons import tail, wait_until
@@ -86,6 +86,7 @@ class HubRunner:
     cluster: SlurmCluster
     interval: str = "2 seconds"
     extra_site: str = ""
+    extra_hub: str = ""
     extra_config: str = ""
     process: "subprocess.Popen[bytes] | None" = None
     ports: dict[str, int] = field(default_factory=dict)
@@ -133,6 +134,7 @@ class HubRunner:
             last=first + 99,
             interval=self.interval,
         )
+        text += self.extra_hub
         conf = json.dumps(self.cluster.environment())
         text += f"schedulers:\n  slurm: {{type: slurm, environment: {conf}}}\n{self.extra_site}"
         self.site_file.write_text(text)
@@ -143,7 +145,7 @@ class HubRunner:
             f"main(site_file={str(self.site_file)!r})\n"
         )
         self.program.chmod(0o755)
-        rules = ", ".join(f"{self.program} {verb}" for verb in tickets.VERBS)
+        rules = ", ".join(f"{self.program} {verb}" for verb in VERBS)
         self.rule.write_text(
             f"Defaults!{self.program} env_reset, !requiretty\n"
             f"{ACCOUNT} ALL=(%{GROUP}) NOPASSWD: {rules}\n"
