@@ -47,6 +47,8 @@ class SiteProfilesSpawner(ProfilesSpawner):
         Unicode(), help="The program that acts as users, as an argv without the verb."
     ).tag(config=True)
 
+    usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
+
     # wrapspawner's takes text only
     options_form = Union([Unicode(), Callable()], config=True)
 

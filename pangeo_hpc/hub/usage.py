@@ -71,8 +71,8 @@ def book(path: str) -> Book:
 
 
 def last_of(spawner: Any) -> tuple[Used, ...]:
-    """Return the last servers of a spawner's user; a wrapper finds the file in its settings."""
-    path = getattr(spawner, "usage_file", "") or spawner.config.SiteSpawner.get("usage_file", "")
+    """Return what the last servers of a user used, the newest last."""
+    path = spawner.usage_file
     return book(path).last(spawner.user.name) if path else ()
 
 

@@ -41,12 +41,17 @@ def made(tmp_path, monkeypatch):
         config[section].program = ["/nowhere/program"]
 
     def make(kind=SiteProfilesSpawner, **more):
-        user = SimpleNamespace(name="alice", url="/user/alice/")
-        row = SimpleNamespace(server=None, name="big", state=None)
+        row = SimpleNamespace(
+            server=None, name="big", state=None, user_options=None, last_activity=None, started=None
+        )
+        rows = SimpleNamespace(_orm_spawners=[row])
+        user = SimpleNamespace(
+            name="alice", url="/user/alice/", escaped_name="alice", orm_user=rows
+        )
         given = {
             "user": user, "orm_spawner": row, "config": config, "user_options": {},
             "oauth_client_id": "client-1", "cookie_options": {"path": "/x"},
-            "_deprecated_db_session": session,
+            "_deprecated_db_session": session, "hub": SimpleNamespace(base_url="/hub/"),
         }  # fmt: skip
         return kind(**{**given, **more})
 
