@@ -1,5 +1,6 @@
 """What all spawners of one hub share: the site, the program that acts as users, the pollers."""
 
+import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -49,12 +50,12 @@ class Office:
         kind = self.site.schedulers[key].type
         scheduler = jobs.scheduler_named(self.site, key)
 
-        async def queue(ids: Collection[str]) -> Mapping[str, JobStatus]:
+        async def queue(ids: Collection[str]) -> Mapping[str, JobStatus | None]:
             if kind in _PRIVATE:
                 return await self._from_users(ids)
             return await aconverse(scheduler.status(ids), self._runner)
 
-        async def history(ids: Collection[str]) -> Mapping[str, JobStatus]:
+        async def history(ids: Collection[str]) -> Mapping[str, JobStatus | None]:
             if kind in _PRIVATE:
                 return {}
             known = await aconverse(scheduler.history(ids), self._runner)
@@ -64,26 +65,29 @@ class Office:
 
         return Poller(queue, history, interval=self.hub.poll_interval.total_seconds(), log=_log)
 
-    async def _from_users(self, ids: Collection[str]) -> dict[str, JobStatus]:
-        """Ask about jobs as the users they belong to, one question per user."""
+    async def _from_users(self, ids: Collection[str]) -> dict[str, JobStatus | None]:
+        """Ask about jobs as the users they belong to, one question per user, all at once.
+
+        A user whose program gives no answer is no news for their own jobs, and for nobody else's.
+        """
         by_user: dict[str, list[str]] = {}
         for job_id in ids:
             if job_id in self._owners:
                 by_user.setdefault(self._owners[job_id], []).append(job_id)
-        found: dict[str, JobStatus] = {}
-        failure: PangeoHpcError | None = None
-        for user, theirs in by_user.items():
+
+        async def ask(user: str, theirs: list[str]) -> Mapping[str, JobStatus | None]:
             try:
-                found |= await self.desk.status(user, theirs)
+                return await self.desk.status(user, theirs)
             except PangeoHpcError as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        return found
+                _log.warning("no news of %s's servers: %s", user, error.text)
+                return dict.fromkeys(theirs)
+
+        answers = await asyncio.gather(*(ask(*each) for each in by_user.items()))
+        return {job_id: status for each in answers for job_id, status in each.items()}
 
 
 @cache
 def office(site_file: str, program: tuple[str, ...]) -> Office:
     """Return the office of this process, made on first use."""
     site = load_site(Path(site_file), schedulers=registry.names())
-    return Office(site, Desk(program))
+    return Office(site, Desk(program, schedulers=tuple(site.schedulers)))

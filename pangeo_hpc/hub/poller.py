@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 
-Asker = Callable[[Collection[str]], Awaitable[Mapping[str, JobStatus]]]
+Asker = Callable[[Collection[str]], Awaitable[Mapping[str, JobStatus | None]]]
 
 # A queue forgets a job some seconds before the history knows it.
 HISTORY_DELAY = 20.0
@@ -68,8 +68,8 @@ class _Watched:
 class Poller:
     """Follow any number of jobs of one scheduler with one question per interval.
 
-    `queue` and `history` ask about ids and leave out those they do not know; both may raise
-    PangeoHpcError, which is no news. `interval` is in seconds; it is at least five times the time
+    `queue` and `history` ask about ids and leave out those they do not know; None for one, or a
+    PangeoHpcError for all, is no news. `interval` is in seconds; it is at least five times the time
     an answer takes. While a watched job is starting, the pauses begin at one second and grow back
     to the interval.
     """
@@ -157,16 +157,18 @@ class Poller:
         error: PangeoHpcError | None = None
         try:
             known = dict(await self._queue(list(asked)))
-            unsure = [i for i in asked if i not in known or known[i].state.ended]
+            unsure = [i for i in asked if i not in known or _has_ended(known[i])]
             if unsure:
                 # the history knows more of an end: the exit code, and the memory it used
-                known |= await self._history(unsure)
+                more = await self._history(unsure)
+                known |= {i: said for i, said in more.items() if said or i not in known}
         except PangeoHpcError as problem:
             error = problem
             self._log.warning("the queue did not answer, so there is no news: %s", problem.text)
         else:
             for job_id, watched in asked.items():
-                self._hear(job_id, watched, known.get(job_id), began)
+                if job_id not in known or known[job_id] is not None:
+                    self._hear(job_id, watched, known.get(job_id), began)
         took = self._clock() - began
         self.figures.count(took, error)
         async with self._news:
@@ -222,3 +224,7 @@ class Poller:
     def _quicken(self) -> None:
         self._pause = _QUICK
         self._hurry.set()
+
+
+def _has_ended(status: JobStatus | None) -> bool:
+    return status is not None and status.state.ended
