@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None, *, site_file: Path | str = SITE_FILE
 
 def carry_out(words: Sequence[str], given: bytes, site_file: Path) -> tuple[int, Mapping[str, Any]]:
     """Return the exit code and the answer to one order; an error is an answer."""
-    os.umask(0o077)
+    # the hub's says nothing of how a user's files should be; what is private says so itself
+    os.umask(0o022)
     os.chdir("/")
     try:
         verb = _VERBS.get(words[0]) if len(words) == 1 else None
@@ -90,7 +91,7 @@ def submit(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
         raise UsageError("submit wants a name")
     asked = room.read(ticket.choices)
     room.decide(site, asked, person)
-    home = files.make_directory(servers.home(site, person), mode=0o700)
+    home = private.ensure_directory(servers.home(site, person))
     folder = home / ticket.name
     with files.lock(home / ".submit", timeout=60.0):
         job = _recovered(site, person, folder) or _new(site, person, ticket, asked, folder)
@@ -99,7 +100,7 @@ def submit(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
 
 def find(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     """Tell which job a submission became, of which the hub did not live to hear."""
-    home = files.make_directory(servers.home(site, person), mode=0o700)
+    home = private.ensure_directory(servers.home(site, person))
     with files.lock(home / ".submit", timeout=60.0):
         job = _recovered(site, person, home / ticket.name) if ticket.name else None
     if job is None:
@@ -260,6 +261,7 @@ _VERBS: Mapping[str, Callable[[Site, Person, tickets.Ticket], Mapping[str, Any]]
     "cancel": cancel,
     "logs": logs,
 }
+VERBS = tuple(_VERBS)
 
 if __name__ == "__main__":
     main()

@@ -55,3 +55,19 @@ def _writable(status: os.stat_result) -> bool:
         return False
     sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
     return bool(status.st_mode & 0o022) and not sticky
+
+
+def check_below(top: Path) -> None:
+    """Raise NotAllowed for anything in a tree that others than root could change."""
+    pending = [top]
+    while pending:
+        here = pending.pop()
+        status = here.lstat()
+        if status.st_uid != 0 or _writable(status):
+            raise NotAllowed(
+                f"{here} can be changed by others than root",
+                hint=f"chown -R root {top}; chmod -R go-w {top}",
+            )
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(here) as entries:
+                pending += [Path(entry.path) for entry in entries]
