@@ -3,7 +3,7 @@
 # No service is left running: the test cluster starts its own daemons.
 set -eu
 
-packages="slurm-wlm slurmdbd munge mariadb-server python3-venv python3-pip util-linux passwd procps environment-modules"
+packages="slurm-wlm slurmdbd munge mariadb-server python3-venv python3-pip util-linux passwd procps environment-modules faketime"
 
 missing=""
 for package in $packages; do

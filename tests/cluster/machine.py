@@ -83,8 +83,8 @@ def ensure_venv(project_root: Path, venv: Path = VENV) -> Path:
             wheel = _build(project_root, venv, Path(work))
             if fresh:
                 _pip(venv, "install", f"pangeo-hpc[all,dev] @ {wheel.as_uri()}")
-            else:
-                _pip(venv, "install", "--no-deps", "--force-reinstall", str(wheel))
+            # pip takes a wheel of the version that is there already as installed
+            _pip(venv, "install", "--no-deps", "--force-reinstall", str(wheel))
         record.write_text(json.dumps(wanted))
     return venv
 

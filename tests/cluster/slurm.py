@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -191,6 +192,28 @@ class SlurmCluster:
         self.stop_controller()
         self.start_controller()
 
+    @contextmanager
+    def configured(self, *lines: str) -> Iterator[None]:
+        """Run the cluster with more lines in slurm.conf for a while."""
+        conf = self.directory / "slurm.conf"
+        before = conf.read_text()
+        try:
+            conf.write_text("\n".join([before, *lines, ""]))
+            self.restart_controller()
+            yield
+        finally:
+            conf.write_text(before)
+            self.restart_controller()
+
+    def stop_database(self) -> None:
+        """End slurmdbd; jobs go on, and nobody is told of accounts and history."""
+        self.daemons["slurmdbd"].stop()
+
+    def start_database(self) -> None:
+        """Start slurmdbd and wait until it answers."""
+        self._start("slurmdbd")
+        self._wait("slurmdbd", self._database_answers)
+
     def kill_node(self, name: str, *, only_daemon: bool = False) -> None:
         """Let a node die at once with all its processes, or only its slurmd.
 
@@ -253,6 +276,12 @@ class SlurmCluster:
 
     def _is(self, node: str, *states: str) -> bool:
         return self.node_states()[node] in states
+
+    def _database_answers(self) -> bool:
+        try:
+            return bool(self.admin(["sacctmgr", "--noheader", "show", "cluster"]))
+        except ClusterError:
+            return False
 
     def _controller_answers(self) -> bool:
         try:
