@@ -230,6 +230,9 @@ REFUSED_BY_SUDO = [
 ]
 
 
+FEW = {"BASH_ENV": "/tmp/evil/bash_env", "PYTHONPATH": "/tmp/evil"}
+
+
 @pytest.fixture(scope="module")
 def hostile(root: PrivateRoot, installed: dict[str, Any]) -> PrivateRoot:
     """Return the machine with what a hostile hub has prepared."""
@@ -258,7 +261,7 @@ def test_the_order_as_it_should_be(hostile: PrivateRoot) -> None:
 @pytest.mark.parametrize("argv", REFUSED_BY_SUDO, ids=lambda argv: " ".join(argv[2:])[:60])
 def test_sudo_refuses_everything_else(hostile: PrivateRoot, argv: list[str]) -> None:
     """No other user, group, word, program, shell, directory or variable."""
-    code, answer, said = attack(hostile, argv)
+    code, answer, said = attack(hostile, argv, env=FEW)
     assert code != 0 and answer is None, said
     assert hostile.sh("cat /tmp/evil/ran") == ""
 
@@ -561,6 +564,82 @@ def test_the_secret_of_the_units_is_in_no_argv(root: PrivateRoot, units: Units) 
     assert root.run("cat", ENVIRONMENT, user=ACCOUNT, code=None).returncode != 0
     assert root.run("grep", "-r", token, STATE, code=None).returncode == 1
     assert token not in units.log.read_text(errors="replace")
+
+
+# -- doctor -------------------------------------------------------------------------------------
+
+
+def doctor(root: PrivateRoot, *words: str, code: int) -> dict[str, list[dict[str, Any]]]:
+    """Return what doctor finds of the hub for carol, by check."""
+    said = pangeo(root, "doctor", "--hub", "--as", "carol", "--json", *words, code=code)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for finding in json.loads(said.stdout)["findings"]:
+        if finding["check"].startswith("hub-"):
+            found.setdefault(finding["check"], []).append(finding)
+    return found
+
+
+def test_doctor_sees_a_hub_that_works(root: PrivateRoot, units: Units) -> None:
+    """All is well but what it warns of: one origin for all, and no TLS."""
+    found = doctor(root, code=0)
+    wrong = [f for each in found.values() for f in each if f["severity"] not in ("ok", "note")]
+    assert [(f["severity"], f["path"]) for f in wrong] == [
+        ("warning", "hub.subdomain_host"),
+        ("warning", "hub.url"),
+    ]
+    said = str(found)
+    for words in (
+        "acts as carol by the sudo rule",
+        "reaches the hub at http://hub.test:8081",
+        "this host reaches a server on",
+        "PAM checks passwords of /etc/shadow",
+        "configurable-http-proxy 5.",
+    ):
+        assert words in said
+
+
+BROKEN = [
+    ("hub-rule", f"mv {RULE} /tmp/rule", f"mv /tmp/rule {RULE}"),
+    (
+        "hub-rule",
+        f"echo '{ACCOUNT} ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/more",
+        "rm /etc/sudoers.d/more",
+    ),
+    ("hub-rule", "gpasswd -d carol scientists", "usermod -aG scientists carol"),
+    ("hub-files", f"chmod o+w {PROGRAM}", f"chmod o-w {PROGRAM}"),
+    ("hub-files", f"chgrp scientists {SITE_FILE}; chmod g+w {SITE_FILE}", f"chmod g-w {SITE_FILE}"),
+    ("hub-files", f"sed -i '1s/ -I//' {PROGRAM}", f"sed -i '1s/$/ -I/' {PROGRAM}"),
+    ("hub-passwords", f"gpasswd -d {ACCOUNT} shadow", f"usermod -aG shadow {ACCOUNT}"),
+    ("hub-secrets", f"chmod 644 {ENVIRONMENT}", f"chmod 600 {ENVIRONMENT}"),
+    ("hub-proxy", "mv /usr/bin/configurable-http-proxy /tmp", "mv /tmp/conf* /usr/bin"),
+]
+
+
+@pytest.mark.parametrize(("check", "spoil", "mend"), BROKEN, ids=lambda word: word[:50])
+def test_doctor_names_what_is_wrong(
+    root: PrivateRoot, installed: dict[str, Any], check: str, spoil: str, mend: str
+) -> None:
+    """Each thing that keeps a hub from working, or safe, is a problem with a remedy."""
+    root.sh(spoil)
+    try:
+        found = doctor(root, "--no-jobs", code=1)
+    finally:
+        root.sh(mend)
+    problems = {
+        f["check"]: f for each in found.values() for f in each if f["severity"] == "problem"
+    }
+    assert set(problems) == {check}, problems
+    assert problems[check]["remedy"]
+
+
+def test_doctor_sees_a_hub_that_is_down(root: PrivateRoot, units: Units) -> None:
+    """A node that does not reach the hub says so."""
+    units.kill("hub")
+    found = doctor(root, code=1)
+    [problem] = [f for f in found["hub-network"] if f["severity"] == "problem"]
+    assert problem["path"] == "hub.connect_url" and "hub.test" in problem["text"]
+    units.start("hub")
+    assert wait_until(units.answers, 60, every=0.3)
 
 
 # -- and back -----------------------------------------------------------------------------------
