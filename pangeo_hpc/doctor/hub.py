@@ -71,7 +71,7 @@ def look_at_hub(site: Site, user: str, *, runner: Runner = run) -> HubFacts:
         looked=True,
         account=True,
         user=user,
-        rule="" if _answers(rule) else rule.words,
+        rule=_refusal(rule),
         root=as_root.returncode != 0,
         loose=tuple(_loose()),
         passwords=_passwords(hub, runner),
@@ -89,12 +89,13 @@ def _order(hub: Hub, user: str, runner: Runner) -> Result:
     return _as_account(hub, argv, runner, given=json.dumps(order.plain()))
 
 
-def _answers(result: Result) -> bool:
-    """Tell whether the program itself has answered that there is no such server."""
+def _refusal(result: Result) -> str:
+    """Return why the program did not act; empty if it answered that there is no such server."""
     try:
-        return bool(json.loads(result.stdout)["error"]["kind"] == "UnknownName")
+        error = json.loads(result.stdout)["error"]
+        return "" if error["kind"] == "UnknownName" else str(error["text"])
     except (ValueError, KeyError, TypeError):
-        return False
+        return result.words
 
 
 def _as_account(hub: Hub, argv: tuple[str, ...], runner: Runner, given: str = "") -> Result:

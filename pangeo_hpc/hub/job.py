@@ -166,9 +166,10 @@ def load_site_with(site: Site, asked: room.Choices) -> Site:
 def _directory(person: Person, asked: room.Choices) -> Path:
     text = asked.working_directory or "~"
     path = person.home / Path(text).expanduser() if text[0] != "~" else person.home / text[2:]
-    if not path.is_dir():
-        hint = "choose one that is there, or leave it out for your home"
-        raise RequestRefused([Problem("working_directory", f"{path} is not a directory", hint)])
+    if not path.is_dir() or not os.access(path, os.X_OK):
+        hint = "choose one that is there and yours to enter, or leave it out for your home"
+        text = f"{path} is not a directory that you can enter"
+        raise RequestRefused([Problem("working_directory", text, hint)])
     return path
 
 
