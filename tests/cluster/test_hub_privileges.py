@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 import urllib.error
@@ -75,6 +76,13 @@ def spawn(browser: Browser, user: str, server: str = "", **options: str) -> None
 def is_ready(browser: Browser, user: str, server: str = "") -> bool:
     found = browser.server(user, server)
     return bool(found and found["ready"])
+
+
+def served(hub: HubRunner, browser: Browser) -> None:
+    """Start alice's server, if there is none."""
+    if not is_ready(browser, "alice"):
+        spawn(browser, "alice")
+    assert wait_until(lambda: is_ready(browser, "alice"), 60, every=0.3), tail(hub.log, 60)
 
 
 def told(hub: SecretiveHub, cluster: SlurmCluster, user: str, server: str = "") -> dict[str, str]:
@@ -217,7 +225,7 @@ def test_no_secret_is_where_others_look(
         queued += cluster.admin(["sacct", "-P", "-j", job, "--format=ALL"])
         assert browser.open("/user/alice/lab")[0] == 200
     words = [words for words, _ in watch.seen.values()]
-    for program in (f"-I {hub.program}", "pangeo_hpc.hub.singleuser", "sbatch"):
+    for program in (f"-I {hub.program}", f"pangeo_hpc.hub.singleuser {folder}", "sbatch"):
         assert any(program in each for each in words), (program, words)
     token = secrets["JUPYTERHUB_API_TOKEN"]
     ours = {**hub.secrets(), "hub's account": f"/var/lib/{ACCOUNT}"}
@@ -266,7 +274,7 @@ def test_bob_gets_nothing_of_alices(
 ) -> None:
     """Another user neither reaches a server, by the proxy or at its node, nor can cancel it."""
     alice, other = hub.client("alice"), hub.client("bob")
-    assert is_ready(alice, "alice")
+    served(hub, alice)
     state = hub.states()["alice/"]
     for path in ("/user/alice/", "/user/alice/lab", "/user/alice/api/contents"):
         status, page = other.open(path)
@@ -296,8 +304,6 @@ class HubAccount:
         self.hub = hub
 
     def sudo(self, user: str, verb: str, order: dict[str, Any]) -> dict[str, Any]:
-        import subprocess
-
         done = subprocess.run(
             ["runuser", "-u", ACCOUNT, "--", "sudo", "-n", "-u", user, "--",
              str(self.hub.program), verb],
@@ -307,7 +313,7 @@ class HubAccount:
 
 
 STRANGER = """\
-import http.server, sys
+import http.server, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         sys.stdout.write(f"{self.command} {self.path}\\n{self.headers}\\n"); sys.stdout.flush()
@@ -316,7 +322,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_GET
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer.allow_reuse_address = True
-server = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
+for n in range(200):
+    try:
+        server = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
+        break
+    except OSError:
+        time.sleep(0.05)
 print("listening", flush=True)
 server.serve_forever()
 """
@@ -331,31 +342,39 @@ def test_a_neighbour_at_the_port_gets_nothing(
     though the proxy with the old route outlived the hub. The job is cancelled.
     """
     browser = hub.client("alice")
-    assert is_ready(browser, "alice")
-    assert browser.open("/user/alice/api/status")[0] == 200
+    served(hub, browser)
+    assert browser.open("/user/alice/lab")[0] == 200
     state = hub.states()["alice/"]
     hub.kill()
-    server = [each for each in psutil.process_iter(["cmdline", "uids"])
-              if "pangeo_hpc.hub.singleuser" in (each.info["cmdline"] or [])
-              and each.info["uids"].real == alice.uid]  # fmt: skip
+    # of this cluster's alice: other clusters may be tested at the same time
+    ours = f"{cluster.directory}/shared/alice/state/hub/{state['name']}/"
+    server = [
+        each
+        for each in psutil.process_iter(["cmdline", "uids"])
+        if each.info["uids"].real == alice.uid
+        and "pangeo_hpc.hub.singleuser" in (each.info["cmdline"] or [])
+        and any(word.startswith(ours) for word in each.info["cmdline"])
+    ]
+    assert len(server) == 1
+    # the job goes on though its server is gone: its script is stopped where it waits
     script = server[0].parent()
-    while script is not None and "slurmstepd" not in (
-        script.parent().name() if script.parent() else "slurmstepd"
-    ):
-        script = script.parent()
-    assert script is not None
-    # the job goes on though its server is gone
-    stopped = [script, *(each for each in script.children(recursive=True) if each not in server)]
+    assert script is not None and script.uids().real == alice.uid
+    stopped = [each for each in (script, *script.parents()) if "job.sh" in " ".join(each.cmdline())
+               or "slurm_script" in " ".join(each.cmdline())]  # fmt: skip
+    assert stopped, [each.cmdline() for each in (script, *script.parents())]
     for each in stopped:
         each.send_signal(signal.SIGSTOP)
     for each in server:
         each.kill()
     heard = bob.popen(["python3", "-c", STRANGER, state["address"], str(state["port"])])
     try:
-        assert heard.stdout is not None and heard.stdout.readline() == "listening\n"
+        assert heard.stdout is not None
+        assert heard.stdout.readline() == "listening\n", heard.communicate()
+        left = cluster.admin(["squeue", "-h", "-j", state["job"], "-o", "%T"]).strip()
+        assert left == "RUNNING"
         hub.start()
         browser = hub.client("alice")
-        gone = wait_until(lambda: not is_gone(browser, "alice"), 60, every=0.3)
+        gone = wait_until(lambda: not is_there(browser, "alice"), 60, every=0.3)
         assert gone, tail(hub.log, 80)
         status, page = browser.open("/user/alice/api/status")
         assert status in (404, 424, 503), (status, page[:500])
@@ -373,12 +392,12 @@ def test_a_neighbour_at_the_port_gets_nothing(
         heard.kill()
     said, _ = heard.communicate()
     requests = [line for line in said.splitlines() if line.startswith(("GET", "POST", "HEAD"))]
-    assert requests, "nobody asked for a proof"
+    assert requests, f"nobody asked for a proof: {said}\n{tail(hub.log, 120)}"
     assert all("/pangeo-hpc/proof?nonce=" in line for line in requests), said
     assert "authorization" not in said.lower() and "cookie" not in said.lower()
 
 
-def is_gone(browser: Browser, user: str) -> bool:
+def is_there(browser: Browser, user: str) -> bool:
     """Tell whether the hub still has a server of a user's."""
     found = browser.server(user)
     return bool(found and (found["ready"] or found["pending"]))
