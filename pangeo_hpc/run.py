@@ -9,11 +9,16 @@ import os
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pangeo_hpc.errors import CommandMissing, NotAllowed
+
+if TYPE_CHECKING:
+    import asyncio
+    import asyncio.subprocess
 
 T = TypeVar("T")
 
@@ -23,6 +28,9 @@ PASSED_ON = (
     *("SLURM_CONF", "PBS_CONF_FILE", "PBS_SERVER"),
 )
 FIXED = {"TZ": "UTC", "LC_ALL": "C"}
+# Seconds for a program to go once it was ended; one that runs as somebody else cannot be, and is
+# left alone then.
+_GOING = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Command:
     """One call of another program.
 
     `timeout` is in seconds. `environment` is laid over the little that is passed on; a value of
-    None takes a variable away.
+    None takes a variable away. `most` are the bytes it may print before its time is up: it is held
+    to this where others share the event loop.
     """
 
     argv: tuple[str, ...]
@@ -38,6 +47,7 @@ class Command:
     timeout: float = 30.0
     environment: Mapping[str, str | None] = field(default_factory=dict)
     cwd: Path | None = None
+    most: int = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,11 @@ def run(command: Command) -> Result:
         code = process.returncode
     except subprocess.TimeoutExpired:
         _end(process.pid)
-        out, err = process.communicate()
+        out, err = _last_words(process)
         code = None
     except BaseException:
         _end(process.pid)
-        process.communicate()
+        _last_words(process)
         raise
     return _result(command, code, out, err, started)
 
@@ -118,20 +128,76 @@ async def arun(command: Command) -> Result:
         process = await asyncio.create_subprocess_exec(*command.argv, **_options(command))
     except OSError as error:
         raise _cannot_start(command, error) from error
-    talk = asyncio.ensure_future(process.communicate(_given(command)))
+    talk = asyncio.ensure_future(_talk(process, _given(command), command.most))
     code: int | None
     try:
         out, err = await asyncio.wait_for(asyncio.shield(talk), command.timeout)
         code = process.returncode
-    except TimeoutError:
-        _end(process.pid)
-        out, err = await talk
+    except (TimeoutError, OverflowError):
+        out, err = await _ended(process, talk)
         code = None
     except BaseException:
-        _end(process.pid)
-        await talk
+        await _ended(process, talk)
         raise
     return _result(command, code, out, err, started)
+
+
+async def _talk(
+    process: "asyncio.subprocess.Process", given: bytes | None, most: int
+) -> tuple[bytes, bytes]:
+    """Return what a program prints until its end. Raise OverflowError if it is more than `most`."""
+    import asyncio
+
+    async def feed() -> None:
+        if process.stdin is not None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                process.stdin.write(given or b"")
+                await process.stdin.drain()
+            process.stdin.close()
+
+    async def read(stream: "asyncio.StreamReader | None") -> bytes:
+        found = bytearray()
+        while stream is not None and (piece := await stream.read(65536)):
+            found += piece
+            if len(found) > most:
+                message = f"more than {most} bytes were printed"
+                raise OverflowError(message)
+        return bytes(found)
+
+    _, out, err = await asyncio.gather(feed(), read(process.stdout), read(process.stderr))
+    await process.wait()
+    return out, err
+
+
+async def _ended(
+    process: "asyncio.subprocess.Process", talk: "asyncio.Future[tuple[bytes, bytes]]"
+) -> tuple[bytes, bytes]:
+    """End a program and return its last words; leave one that we have no right to end."""
+    import asyncio
+
+    _end(process.pid)
+    await asyncio.wait([talk], timeout=_GOING)
+    if talk.done() and talk.exception() is None:
+        return talk.result()
+    talk.cancel()
+    with suppress(asyncio.CancelledError, OverflowError):
+        await talk
+    # there is no public way to let go of a process that has not ended
+    with suppress(PermissionError):
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+    return b"", b""
+
+
+def _last_words(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
+    """Return what a program that was ended has printed; leave one that we had no right to end."""
+    try:
+        return process.communicate(timeout=_GOING)
+    except subprocess.TimeoutExpired as error:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+        return error.output or b"", error.stderr or b""
 
 
 def converse(conversation: Conversation[T], runner: Runner = run) -> T:

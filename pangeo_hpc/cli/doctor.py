@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.doctor_hub import known_of_hub, look_at_hub
 from pangeo_hpc.cli.output import Face, face, json_option
 from pangeo_hpc.errors import Exit
 
@@ -34,6 +35,7 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
 
 @click.command()
 @click.option("--as", "user", metavar="USER", help="Check as this Unix user (for root).")
+@click.option("--hub", is_flag=True, help="Check the hub, too: on its host, as root with --as.")
 @click.option("--no-jobs", is_flag=True, help="Submit nothing: what needs a node is not checked.")
 @click.option(
     "--timeout",
@@ -43,9 +45,22 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
     callback=_duration,
     help="How long a job may wait in the queue.",
 )
+@click.option(
+    "--hub-seen",
+    hidden=True,
+    type=click.Path(path_type=Path),
+    help="What root has seen of the hub, for the same command as a user.",
+)
 @json_option
 @click.pass_context
-def doctor(context: click.Context, user: str | None, no_jobs: bool, timeout: timedelta) -> int:
+def doctor(
+    context: click.Context,
+    user: str | None,
+    hub: bool,
+    no_jobs: bool,
+    timeout: timedelta,
+    hub_seen: Path | None,
+) -> int:
     """Check for real whether the site works, and tell a remedy for each finding.
 
     The scheduler is asked, its answers are compared with the site YAML, and a job of some seconds
@@ -53,13 +68,19 @@ def doctor(context: click.Context, user: str | None, no_jobs: bool, timeout: tim
     """
     talk = face(context)
     if user is not None:
-        return _as_user(talk, user, no_jobs=no_jobs, timeout=timeout)
+        seen = look_at_hub(context, user) if hub else None
+        with seen or nullcontext() as path:
+            return _as_user(talk, user, no_jobs=no_jobs, timeout=timeout, seen=path)
     from pangeo_hpc.doctor import checks
     from pangeo_hpc.doctor.finding import healthy
     from pangeo_hpc.doctor.gather import Choices, gather
 
     our = here(context)
-    choices = Choices(canaries=not no_jobs, timeout=timeout.total_seconds())
+    choices = Choices(
+        canaries=not no_jobs,
+        timeout=timeout.total_seconds(),
+        hub=known_of_hub(hub_seen) if hub or hub_seen else None,
+    )
     with _once_interrupted(talk):
         facts = gather(our.site, our.person, choices, say=talk.say)
     findings = checks.judge(facts)
@@ -67,13 +88,14 @@ def doctor(context: click.Context, user: str | None, no_jobs: bool, timeout: tim
     return Exit.DONE if healthy(findings) else Exit.NO
 
 
-def _as_user(talk: Face, user: str, *, no_jobs: bool, timeout: timedelta) -> int:
+def _as_user(talk: Face, user: str, *, no_jobs: bool, timeout: timedelta, seen: Path | None) -> int:
     """Run the same command as somebody else, with their rights and nothing of ours."""
     from pangeo_hpc.cli.other_user import find_user, run_again
 
     other = find_user(user)
     words = ["doctor", "--timeout", f"{timeout.total_seconds():g} seconds"]
     words += ["--no-jobs"] if no_jobs else []
+    words += ["--hub-seen", str(seen)] if seen is not None else []
     site = talk.site or os.environ.get("PANGEO_HPC_SITE")
     if site:
         # they start in their own home

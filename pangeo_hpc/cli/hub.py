@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.hub_install import install
 from pangeo_hpc.cli.hub_operators import reconcile, status
-from pangeo_hpc.errors import Problem, SiteError
+from pangeo_hpc.errors import NotAllowed, Problem, SiteError
 
 
 @click.group()
 def hub() -> None:
     """Run JupyterHub whose servers are jobs of this site."""
 
+
+hub.add_command(install)
 
 _state = click.option(
     "--state",
@@ -57,15 +60,24 @@ def config(
 @hub.command()
 @_state
 @_program
+@click.option(
+    "--separate-proxy", is_flag=True, help="Start no proxy: one that runs by itself is used."
+)
 @click.pass_context
-def run(context: click.Context, state: Path | None, program: Path | None) -> None:
+def run(
+    context: click.Context, state: Path | None, program: Path | None, separate_proxy: bool
+) -> None:
     """Run the hub and its proxy in this terminal, as the account that owns its directory."""
     from pangeo_hpc import files
 
+    if os.geteuid() == 0:
+        hint = "start it as hub.service_user of the site YAML; hub install makes a unit for that"
+        raise NotAllowed("the hub does not run as root", hint=hint)
     our = here(context)
     place = files.make_directory(_state_of(our, state), mode=0o700)
     path = place / "jupyterhub_config.py"
-    files.write_atomic(path, _config_text(our, state, program), mode=0o600)
+    text = _config_text(our, state, program, own_proxy=not separate_proxy, own_lines=True)
+    files.write_atomic(path, text, mode=0o600)
     os.chdir(place)
     os.execv(sys.executable, [sys.executable, "-m", "jupyterhub", "-f", str(path)])  # noqa: S606
 
@@ -74,7 +86,18 @@ def _state_of(our: Here, state: Path | None) -> Path:
     return (state or our.site.state / "hub").absolute()
 
 
-def _config_text(our: Here, state: Path | None, program: Path | None) -> str:
+# Settings of the administrator's that no site YAML can say; beside the site YAML.
+EXTRA = "jupyterhub_extra.py"
+
+
+def _config_text(
+    our: Here,
+    state: Path | None,
+    program: Path | None,
+    *,
+    own_proxy: bool = True,
+    own_lines: bool = False,
+) -> str:
     """Return the configuration file, after the site was found fit for a hub."""
     from pangeo_hpc.hub.configuration import text
     from pangeo_hpc.site import load
@@ -85,7 +108,14 @@ def _config_text(our: Here, state: Path | None, program: Path | None) -> str:
     found = load(our.face.site).source.path
     if found is None:
         raise SiteError([Problem("", "the hub needs a site YAML of its own", "pass --site FILE")])
-    return text(found.absolute(), _state_of(our, state), program.absolute() if program else None)
+    extra = found.absolute().with_name(EXTRA)
+    return text(
+        found.absolute(),
+        _state_of(our, state),
+        program.absolute() if program else None,
+        own_proxy=own_proxy,
+        extra=extra if own_lines and extra.is_file() else None,
+    )
 
 
 hub.add_command(status)

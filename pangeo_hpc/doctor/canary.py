@@ -16,6 +16,7 @@ from typing import Any
 from pangeo_hpc import allocation, files
 from pangeo_hpc._version import __version__
 from pangeo_hpc.doctor import imports
+from pangeo_hpc.doctor.crossing import cross
 from pangeo_hpc.doctor.look import holds, interfaces, try_directory
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.machine import this_machine
@@ -45,6 +46,7 @@ def report(folder: Path, ask: Mapping[str, Any], *, runner: Runner = run) -> dic
             name: try_environment(script, seconds=float(ask["seconds"]), runner=runner)
             for name, script in ask["environments"].items()
         },
+        "crossing": _crossing(folder, ask),
     }
 
 
@@ -86,6 +88,13 @@ def _place(path: Path, ask: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a directory is here, and whether it holds what the login host left there."""
     state, words = try_directory(path)
     return {"state": str(state), "words": words, "same": holds(path, ask["mark"])}
+
+
+def _crossing(folder: Path, ask: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how hub and node reach one another, if that is asked."""
+    if not ask.get("hub"):
+        return None
+    return cross(folder, ask["hub"], mark=ask["mark"], patience=float(ask["patience"]))
 
 
 def _granted() -> dict[str, int | None]:

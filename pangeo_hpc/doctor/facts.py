@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pangeo_hpc.doctor.hub import HubFacts
 from pangeo_hpc.doctor.look import PlaceState
 from pangeo_hpc.envs.resolve import BROKEN
 from pangeo_hpc.errors import PangeoHpcError
@@ -170,7 +171,8 @@ class Facts:
     """All that is known; `schedulers` by their key, `canaries` by node type.
 
     `unsent` says why there are no canaries. `broken` are environments that cannot be found, by
-    name; `modules` are versions of the Python that runs this.
+    name; `modules` are versions of the Python that runs this. `hub` is None where
+    nobody asked about it.
     """
 
     site: Site
@@ -181,6 +183,7 @@ class Facts:
     unsent: str | None = None
     broken: Mapping[str, Failure] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
+    hub: HubFacts | None = None
 
     def asked(self, node: NodeType) -> Asked:
         """Return what the scheduler of a node type answered."""

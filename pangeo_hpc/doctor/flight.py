@@ -9,6 +9,7 @@ from typing import Any
 
 from pangeo_hpc import files, jobs
 from pangeo_hpc.doctor import canary as program
+from pangeo_hpc.doctor import crossing
 from pangeo_hpc.doctor.facts import Canary, Failure
 from pangeo_hpc.doctor.question import BRIEF
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerError, SchedulerUnreachable
@@ -40,6 +41,7 @@ class Flight:
     failures: tuple[Failure, ...] = ()
     status: JobStatus | None = None
     answered: bool = False
+    called: bool = False
     lost_since: float | None = None
     given_up: bool = False
 
@@ -80,10 +82,14 @@ class Flight:
         return False
 
     def answer(self) -> None:
-        """Tell a canary that said hello what time it is here, once."""
+        """Tell a canary that said hello what time it is here, and call one that listens; once."""
         if not self.answered and self.holds(program.HELLO):
             files.write_json(self.folder / program.ANSWER, {"time": time.time()})
             self.answered = True
+        if not self.called and self.holds(crossing.LISTENING):
+            nodes = self.status.nodes if self.status else ()
+            crossing.call_canary(self.folder, str(self.ask["mark"]), nodes)
+            self.called = True
 
     def hear(self, status: JobStatus) -> str | None:
         """Take a state and return it in words if it is news."""

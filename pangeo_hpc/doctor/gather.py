@@ -12,6 +12,7 @@ from pangeo_hpc import envs, files, jobs, private
 from pangeo_hpc.doctor.ask import ask_scheduler, find_environments, find_places, find_versions
 from pangeo_hpc.doctor.facts import Canary, Facts, Failure, Outcome, Place
 from pangeo_hpc.doctor.flight import Flight, Say, fly
+from pangeo_hpc.doctor.hub import HubFacts
 from pangeo_hpc.doctor.look import PlaceState
 from pangeo_hpc.doctor.question import Question, canary_job
 from pangeo_hpc.errors import PangeoHpcError
@@ -27,10 +28,14 @@ _KEPT = (Outcome.FAILED, Outcome.NO_ENVIRONMENT, Outcome.NO_TRACE, Outcome.UNFIN
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """Whether canaries are sent, and how many seconds they are given to start."""
+    """Whether canaries are sent, and how many seconds they are given to start.
+
+    `hub` is what is known of the hub already, None where nobody asks about it.
+    """
 
     canaries: bool = True
     timeout: float = 300.0
+    hub: HubFacts | None = None
 
 
 def gather(
@@ -56,6 +61,7 @@ def gather(
         places=places,
         broken=broken,
         modules=find_versions(),
+        hub=choices.hub,
         unsent=None if choices.canaries else "no canaries were asked for",
     )
     if not choices.canaries:
@@ -64,6 +70,7 @@ def gather(
         mark,
         {p.name: p.path for p in places if p.path is not None},
         tuple(environments.values()),
+        site.hub if choices.hub is not None else None,
     )
     marked = _leave_marks(places, mark)
     try:

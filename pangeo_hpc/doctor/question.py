@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import envs, jobs
+from pangeo_hpc.doctor import crossing
 from pangeo_hpc.doctor.imports import NEEDED
 from pangeo_hpc.schedulers.base import JobRequest
 from pangeo_hpc.schedulers.script import render
-from pangeo_hpc.site import NodeType, Person, Site
+from pangeo_hpc.site import Hub, NodeType, Person, Site
 
 # A canary needs some seconds; a short walltime lets it start in a gap of the queue.
 BRIEF = timedelta(minutes=5)
@@ -22,12 +23,14 @@ PATIENCE, IMPORTS = 15.0, 90.0
 class Question:
     """What all canaries are asked: directories by name, and the environments of the site.
 
-    `mark` is the name of a file that lies in each directory that can be written here.
+    `mark` is the name of a file that lies in each directory that can be written here. With `hub`,
+    the way between node and hub is tried.
     """
 
     mark: str
     places: Mapping[str, Path] = field(default_factory=dict)
     environments: tuple[envs.Environment, ...] = ()
+    hub: Hub | None = None
 
     def as_json(self, node: NodeType) -> dict[str, Any]:
         """Return what the canary of a node type reads."""
@@ -38,6 +41,7 @@ class Question:
             "seconds": IMPORTS,
             "places": {name: str(path) for name, path in self.places.items()},
             "environments": {each.name: trial(each, node) for each in self.environments},
+            "hub": crossing.question(self.hub) if self.hub is not None else None,
         }
 
 

@@ -7,10 +7,10 @@ standard input.
 import json
 import os
 import pwd
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pangeo_hpc import errors
 from pangeo_hpc.errors import PangeoHpcError, Problem, SchedulerUnreachable
@@ -22,6 +22,14 @@ from pangeo_hpc.site import Person
 
 # Longer than the program itself waits for a scheduler that does not answer.
 TIMEOUT = 120.0
+# One user's program that gives no answer keeps everybody's news waiting.
+NEWS_TIMEOUT = 20.0
+# A user can stop the program with a debugger and say anything in its place.
+MOST = 1 << 22
+_QUOTED = 1000
+_NO_ANSWER = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,19 @@ class Kept(Submitted):
 class Desk:
     """Give orders to the program that acts as users.
 
-    `program` is its argv without the verb. A user who runs a hub of their own needs no sudo.
+    `program` is its argv without the verb, `schedulers` the keys that an answer may name. A user
+    who runs a hub of their own needs no sudo.
     """
 
-    def __init__(self, program: Sequence[str], *, runner: AsyncRunner = arun) -> None:
+    def __init__(
+        self,
+        program: Sequence[str],
+        *,
+        schedulers: Collection[str] | None = None,
+        runner: AsyncRunner = arun,
+    ) -> None:
         self._program = tuple(program)
+        self._schedulers = schedulers
         self._runner = runner
 
     async def submit(
@@ -65,90 +81,140 @@ class Desk:
         ticket = tickets.Ticket(
             user=user, name=name, server=server, choices=choices, variables=variables
         )
-        answer = await self._order("submit", ticket)
-        if not isinstance(answer.get("job"), str):
+        found = await self._order("submit", ticket, self._submitted)
+        if found is None:
             raise SchedulerUnreachable(f"it is not clear yet whether {name} was submitted")
-        return Submitted(answer["job"], str(answer["scheduler"]))
+        return found
 
     async def status(
         self, user: str, jobs: Collection[str], *, scheduler: str = ""
     ) -> dict[str, JobStatus]:
         """Return what a user may know of their own servers' jobs, on one scheduler or on any."""
         ticket = tickets.Ticket(user=user, jobs=tuple(jobs), scheduler=scheduler)
-        answer = await self._order("status", ticket)
-        return {job_id: revive(kept) for job_id, kept in answer["jobs"].items()}
+
+        def read(answer: Mapping[str, Any]) -> dict[str, JobStatus]:
+            # what a user's program says counts for their own jobs only
+            told = {job_id: answer["jobs"].get(job_id) for job_id in jobs}
+            return {job_id: revive(kept) for job_id, kept in told.items() if kept is not None}
+
+        return await self._order("status", ticket, read, seconds=NEWS_TIMEOUT)
 
     async def cancel(
         self, user: str, jobs: Collection[str], *, scheduler: str = ""
     ) -> dict[str, str]:
         """Cancel servers' jobs of a user and return what went wrong, by id."""
         ticket = tickets.Ticket(user=user, jobs=tuple(jobs), scheduler=scheduler)
-        answer = await self._order("cancel", ticket)
-        return dict(answer["problems"])
+
+        def read(answer: Mapping[str, Any]) -> dict[str, str]:
+            return {str(job_id): str(text) for job_id, text in answer["problems"].items()}
+
+        return await self._order("cancel", ticket, read)
 
     async def servers(self, user: str) -> tuple[Kept, ...]:
         """Return the server jobs of a user that have not ended, as their own files know them."""
-        answer = await self._order("servers", tickets.Ticket(user=user))
-        return tuple(Kept(each["job"], each["scheduler"], each["name"]) for each in answer["jobs"])
+
+        def read(answer: Mapping[str, Any]) -> tuple[Kept, ...]:
+            found = answer["jobs"]
+            return tuple(Kept(str(e["job"]), str(e["scheduler"]), str(e["name"])) for e in found)
+
+        return await self._order("servers", tickets.Ticket(user=user), read)
 
     async def find(self, user: str, name: str) -> Submitted | None:
         """Return the job of a submission whose answer was lost; None if none was taken.
 
         Raise UnknownName if it never began, SchedulerUnreachable if nobody can say yet.
         """
-        answer = await self._order("find", tickets.Ticket(user=user, name=name))
-        if answer.get("unclear"):
+        ticket = tickets.Ticket(user=user, name=name)
+
+        def read(answer: Mapping[str, Any]) -> tuple[bool, Submitted | None]:
+            return bool(answer.get("unclear")), self._submitted(answer)
+
+        unclear, found = await self._order("find", ticket, read)
+        if unclear:
             raise SchedulerUnreachable(f"it is not clear yet whether {name} was submitted")
-        if not isinstance(answer.get("job"), str):
-            return None
-        return Submitted(answer["job"], str(answer["scheduler"]))
+        return found
 
     async def logs(self, user: str, name: str, lines: int = 40) -> tuple[list[str], int | None]:
         """Return the last lines of a server's log, and the exit status its job kept."""
-        answer = await self._order("logs", tickets.Ticket(user=user, name=name, lines=lines))
-        return list(answer["lines"]), answer["exit_code"]
+
+        def read(answer: Mapping[str, Any]) -> tuple[list[str], int | None]:
+            code = answer["exit_code"]
+            told = [str(line) for line in answer["lines"]]
+            return told[-lines:] if lines else [], code if type(code) is int else None
+
+        ticket = tickets.Ticket(user=user, name=name, lines=lines)
+        return await self._order("logs", ticket, read)
 
     async def preview(self, user: str, choices: Mapping[str, str]) -> dict[str, Any]:
         """Return `script`, `start` (seconds since 1970, or None) and what else was `said`.
 
         Raise RequestRefused with the problems that only the user's own account can see.
         """
-        answer = await self._order("preview", tickets.Ticket(user=user, choices=choices))
-        start = answer["start"]
-        return {
-            "script": str(answer["script"]),
-            "start": float(start) if start is not None else None,
-            "said": str(answer["said"]),
-        }
+
+        def read(answer: Mapping[str, Any]) -> dict[str, Any]:
+            start = answer["start"]
+            return {
+                "script": str(answer["script"]),
+                "start": float(start) if start is not None else None,
+                "said": str(answer["said"]),
+            }
+
+        return await self._order("preview", tickets.Ticket(user=user, choices=choices), read)
 
     async def soonest(self, user: str, choices: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return `choices` and `start` of jobs of the same shape that could start."""
-        answer = await self._order("soonest", tickets.Ticket(user=user, choices=choices))
-        return [
-            {"choices": dict(each["choices"]), "start": float(each["start"])}
-            for each in answer["offers"]
-        ]
 
-    async def _order(self, verb: str, ticket: tickets.Ticket) -> dict[str, Any]:
+        def read(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+            return [
+                {"choices": dict(each["choices"]), "start": float(each["start"])}
+                for each in answer["offers"]
+            ]
+
+        return await self._order("soonest", tickets.Ticket(user=user, choices=choices), read)
+
+    def _submitted(self, answer: Mapping[str, Any]) -> Submitted | None:
+        job, scheduler = answer["job"], answer["scheduler"]
+        if job is None:
+            return None
+        if not tickets.JOB_ID.fullmatch(job):
+            message = f"{job[:40]!r} is no job"
+            raise ValueError(message)
+        if self._schedulers is not None and scheduler not in self._schedulers:
+            message = f"there is no scheduler {str(scheduler)[:40]!r}"
+            raise ValueError(message)
+        return Submitted(job, str(scheduler))
+
+    async def _order(
+        self,
+        verb: str,
+        ticket: tickets.Ticket,
+        read: Callable[[Mapping[str, Any]], T],
+        *,
+        seconds: float = TIMEOUT,
+    ) -> T:
+        """Give one order and return what `read` makes of the answer, which may be anybody's."""
         argv = (*self._as_user(ticket.user), *self._program, verb)
         result = await self._runner(
             Command(
                 argv,
                 input=json.dumps(ticket.plain()),
-                timeout=TIMEOUT,
+                timeout=seconds,
                 environment=_MINIMAL,
                 cwd=Path("/"),
+                most=MOST,
             )
         )
         try:
             answer: dict[str, Any] = json.loads(result.stdout)
-        except ValueError:
-            text = f"the hub's program could not act as {ticket.user}: {result.words}"
+            if "error" not in answer:
+                return read(answer)
+            error = revive_error(answer["error"])
+        except _NO_ANSWER as problem:
+            said = (str(problem) if result.returncode == 0 else result.words)[:_QUOTED]
+            text = f"the hub's program could not act as {ticket.user}: {said}"
             hint = "pangeo-hpc doctor --hub checks the sudo rule and the program"
             raise SchedulerUnreachable(text, hint=hint) from None
-        if "error" in answer:
-            raise revive_error(answer["error"])
-        return answer
+        raise error
 
     def _as_user(self, user: str) -> tuple[str, ...]:
         if pwd.getpwuid(os.getuid()).pw_name == user:

@@ -7,10 +7,10 @@ users of the hub can do at the hub, and no more.
 
 import json
 import os
-import stat
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from pangeo_hpc.errors import (
     UsageError,
 )
 from pangeo_hpc.hub import choices as room
-from pangeo_hpc.hub import login, servers, tickets
+from pangeo_hpc.hub import login, owned, servers, tickets
 from pangeo_hpc.hub import preview as looks
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.schedulers import registry
@@ -36,6 +36,8 @@ from pangeo_hpc.site import Person, Site, current_person, load_site
 
 SITE_FILE = Path("/etc/pangeo-hpc/site.yaml")
 LOWEST_UID = 1000
+# The account that owns nothing, on every Linux; its number is above those of system accounts.
+NOBODY = 65534
 
 
 def main(argv: Sequence[str] | None = None, *, site_file: Path | str = SITE_FILE) -> None:
@@ -49,38 +51,33 @@ def main(argv: Sequence[str] | None = None, *, site_file: Path | str = SITE_FILE
 
 def carry_out(words: Sequence[str], given: bytes, site_file: Path) -> tuple[int, Mapping[str, Any]]:
     """Return the exit code and the answer to one order; an error is an answer."""
+    # the hub's says nothing of how a user's files should be; what is private says so itself
+    os.umask(0o022)
+    os.chdir("/")
     try:
         verb = _VERBS.get(words[0]) if len(words) == 1 else None
         if verb is None:
             raise UsageError(f"one of these is wanted: {', '.join(_VERBS)}")
         ticket = _ticket(given)
-        check_file(site_file)
+        owned.check(site_file)
         site = load_site(site_file, schedulers=registry.names())
         person = current_person(environ={})
         admit(site, person, ticket.user)
-        os.umask(0o077)
-        os.chdir("/")
         return Exit.DONE, verb(site, person, ticket)
     except PangeoHpcError as error:
         return error.exit_code, {"error": plain_error(error)}
     except OSError as error:
         told = files.refused(None, error) or NotAllowed(f"{error.filename}: {error.strerror}")
         return told.exit_code, {"error": plain_error(told)}
-
-
-def check_file(path: Path) -> None:
-    """Raise NotAllowed unless only root can change a file and the folders it lies in."""
-    for place in (path, *path.resolve().parents):
-        status = place.stat()
-        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-        if status.st_uid != 0 or (status.st_mode & 0o022 and not sticky):
-            text = f"{place} can be changed by others than root"
-            raise NotAllowed(text, hint=f"chown root {place}; chmod go-w {place}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # only what lies in the user's own folder is not what this program wrote there
+        damaged = NotAllowed(f"a record of a server is damaged: {type(error).__name__}: {error}")
+        return damaged.exit_code, {"error": plain_error(damaged)}
 
 
 def admit(site: Site, person: Person, user: str) -> None:
     """Raise NotAllowed for a person whom the hub does not serve, whoever asks."""
-    if person.uid < LOWEST_UID or person.user == "root":
+    if person.uid < LOWEST_UID or person.uid == NOBODY:
         raise NotAllowed(f"{person.user} is a system account (uid {person.uid})")
     if person.user != user:
         raise NotAllowed(f"the order is for {user}, and this is {person.user}")
@@ -97,7 +94,7 @@ def submit(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
         raise UsageError("submit wants a name")
     asked = room.read(ticket.choices)
     room.decide(site, asked, person)
-    home = files.make_directory(servers.home(site, person), mode=0o700)
+    home = private.ensure_directory(servers.home(site, person))
     folder = home / ticket.name
     with files.lock(home / ".submit", timeout=60.0):
         job = _recovered(site, person, folder) or _new(site, person, ticket, asked, folder)
@@ -107,7 +104,7 @@ def submit(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
 
 def find(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     """Tell which job a submission became, of which the hub did not live to hear."""
-    home = files.make_directory(servers.home(site, person), mode=0o700)
+    home = private.ensure_directory(servers.home(site, person))
     with files.lock(home / ".submit", timeout=60.0):
         job = _recovered(site, person, home / ticket.name) if ticket.name else None
     if job is None:
@@ -117,7 +114,7 @@ def find(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
 
 def _recovered(site: Site, person: Person, folder: Path) -> jobs.Job | None:
     """Return the job that a folder remembers, looked up if its id is not known yet."""
-    if not (folder / "job.json").exists():
+    if not (folder / "job.json").is_file():
         return None
     job = jobs.Job.read(folder)
     scheduler = _scheduler(site, job.request["scheduler"], person)
@@ -198,9 +195,10 @@ def load_site_with(site: Site, asked: room.Choices) -> Site:
 def _directory(person: Person, asked: room.Choices) -> Path:
     text = asked.working_directory or "~"
     path = person.home / Path(text).expanduser() if text[0] != "~" else person.home / text[2:]
-    if not path.is_dir():
-        hint = "choose one that is there, or leave it out for your home"
-        raise RequestRefused([Problem("working_directory", f"{path} is not a directory", hint)])
+    if not path.is_dir() or not os.access(path, os.X_OK):
+        hint = "choose one that is there and yours to enter, or leave it out for your home"
+        text = f"{path} is not a directory that you can enter"
+        raise RequestRefused([Problem("working_directory", text, hint)])
     return path
 
 
@@ -236,10 +234,9 @@ def alive(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     """Tell every job of a server of this user's that has not ended, also one the hub forgot."""
     del ticket
     found = []
-    submitted = [jobs.Job.read(folder) for folder in _folders(site, person)]
-    whole = login.prepared(site)
-    known = [job for job in submitted if job.id and job.request["scheduler"] in whole.schedulers]
-    for job, each in zip(known, jobs.statuses(whole, person, known), strict=True):
+    known = [job for job in _records(site, person) if job.id]
+    states = jobs.statuses(login.prepared(site), person, known)
+    for job, each in zip(known, states, strict=True):
         if not _is_over(each):
             found.append({**_told(site, person, job), "name": job.name})
     return {"jobs": found}
@@ -252,13 +249,13 @@ def _is_over(status: JobStatus) -> bool:
 def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     """Tell the last lines of what a server printed, and the exit status its job kept."""
     folder = servers.home(site, person) / ticket.name
-    if not ticket.name or not (folder / "job.json").exists():
+    if not ticket.name or not (folder / "job.json").is_file():
         raise UnknownName(f"{person.user} has no server {ticket.name!r}")
     job = jobs.Job.read(folder)
-    try:
-        code: int | None = int(job.exit_file.read_text())
-    except (OSError, ValueError):
-        code = None
+    code: int | None = None
+    with suppress(OSError, ValueError):
+        # a pipe in the place of a file would be waited for without end
+        code = int(job.exit_file.read_text()) if job.exit_file.is_file() else None
     return {"lines": servers.tail(job.output, ticket.lines), "exit_code": code, "job": job.id}
 
 
@@ -271,8 +268,7 @@ def _by_scheduler(
     """
     found: dict[str, dict[str, jobs.Job]] = {}
     left = set(ticket.jobs)
-    for folder in _folders(site, person):
-        job = jobs.Job.read(folder)
+    for job in _records(site, person):
         key = str(job.request["scheduler"])
         public = _at_the_hub(site, person, job)
         if public in ticket.jobs and ticket.scheduler in ("", key):
@@ -300,9 +296,14 @@ def _scheduler(site: Site, key: str, person: Person) -> Scheduler:
     return jobs.scheduler_named(login.prepared(site), key, person)
 
 
-def _folders(site: Site, person: Person) -> list[Path]:
-    home = servers.home(site, person)
-    return [path.parent for path in sorted(home.glob("jupyter-*/job.json"))]
+def _records(site: Site, person: Person) -> Iterator[jobs.Job]:
+    """Yield the jobs of a user's servers; the folder is theirs, so anything may lie there."""
+    known = login.prepared(site).schedulers
+    for path in sorted(servers.home(site, person).glob("jupyter-*/job.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            job = jobs.Job.read(path.parent) if path.is_file() else None
+            if job is not None and job.request["scheduler"] in known:
+                yield job
 
 
 def _ticket(given: bytes) -> tickets.Ticket:
@@ -310,8 +311,8 @@ def _ticket(given: bytes) -> tickets.Ticket:
         raise UsageError("the order is too long")
     try:
         value = json.loads(given)
-    except ValueError as error:
-        raise UsageError(f"the order is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the order is not JSON: {error}") from None
     return tickets.read(value)
 
 

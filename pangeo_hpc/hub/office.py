@@ -122,6 +122,6 @@ class Office:
 def office(site_file: str, program: tuple[str, ...]) -> Office:
     """Return the office of this process, made on first use."""
     site = load_site(Path(site_file), schedulers=registry.names())
-    made = Office(site, Desk(program))
+    made = Office(site, Desk(program, schedulers=tuple(login.prepared(site).schedulers)))
     metrics.follow(made)
     return made

@@ -33,6 +33,8 @@ def is_member(person: Person, groups: Collection[str]) -> bool:
 def tail(path: Path, lines: int, most: int = 65536) -> list[str]:
     """Return the last lines of a file, of at most so many bytes; none if it is not there."""
     try:
+        if not path.is_file():
+            return []
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))
             text = file.read().decode(errors="replace")

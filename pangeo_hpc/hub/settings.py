@@ -21,12 +21,16 @@ PROGRAM = "/opt/pangeo-hpc/bin/pangeo-hpc-hub-job"
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where the hub finds and keeps things; `state` is its own private directory."""
+    """Where the hub finds and keeps things; `state` is its own private directory.
+
+    `own_proxy` says that the hub starts its proxy itself, and no unit of its own does.
+    """
 
     site_file: Path
     state: Path
     program: tuple[str, ...] = (PROGRAM,)
     proxy_api: str = "http://127.0.0.1:8001"
+    own_proxy: bool = True
 
 
 def settings(site: Site, places: Places) -> Settings:
@@ -40,6 +44,7 @@ def settings(site: Site, places: Places) -> Settings:
         "ConfigurableHTTPProxy": {
             "api_url": places.proxy_api,
             "pid_file": str(places.state / "proxy.pid"),
+            "should_start": places.own_proxy,
         },
         "SiteSpawner": _spawner(hub, places),
         # JupyterHub reads its own settings from the wrapper, and ours from the spawner within
@@ -77,7 +82,9 @@ def _hub(hub: Hub, places: Places) -> dict[str, Any]:
         "extra_handlers": handlers(),
         # servers are jobs: they go on when the hub is stopped, and are found again
         "cleanup_servers": False,
-        "cleanup_proxy": True,
+        "cleanup_proxy": places.own_proxy,
+        # a proxy that was started anew has no routes until the hub looks at it
+        **({} if places.own_proxy else {"last_activity_interval": 15}),
         # the API listens at once, or a job that starts during a restart could not report
         "init_spawners_timeout": 1,
         # pending jobs count as spawning, and a queue wait of days is normal
@@ -136,6 +143,7 @@ def configure(
     state: str | Path,
     program: tuple[str, ...] = (PROGRAM,),
     proxy_api: str = "http://127.0.0.1:8001",
+    own_proxy: bool = True,
 ) -> None:
     """Configure a hub from a site YAML: the one call in a ``jupyterhub_config.py``."""
     from pangeo_hpc.schedulers import registry
@@ -143,7 +151,11 @@ def configure(
 
     site = load_site(Path(site_file), schedulers=registry.names())
     places = Places(
-        site_file=Path(site_file), state=Path(state), program=program, proxy_api=proxy_api
+        site_file=Path(site_file),
+        state=Path(state),
+        program=program,
+        proxy_api=proxy_api,
+        own_proxy=own_proxy,
     )
     apply(config, settings(site, places), site.hub.authenticator if site.hub else "pam")
     operators.admit(config, places.state)

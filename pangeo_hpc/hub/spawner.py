@@ -27,8 +27,8 @@ default_handlers[:] = [each for each in default_handlers if each[0] != r"/api/ba
 
 # JupyterHub counts from the submission on, and a queue wait of days is normal: we count ourselves.
 A_LONG_TIME = 60 * 86400
-# A walltime is enforced some seconds late.
-GRACE = 90.0
+# Where nobody but root can listen: what JupyterHub is told of a server that has not proven itself.
+NOWHERE = "http://127.0.0.1:1"
 _WATCHED = (JobState.RUNNING, JobState.ENDING, JobState.SUSPENDED, JobState.UNKNOWN)
 
 
@@ -58,6 +58,9 @@ class SiteSpawner(BatchSpawnerBase):
     )
 
     usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
+    end_grace = Float(
+        90.0, help="Seconds that a job without news may outlive its walltime, which ends late."
+    ).tag(config=True)
 
     server_state: ServerState | None = None
     # the wrapper of a site with several profiles: JupyterHub knows and keeps that one
@@ -196,8 +199,11 @@ class SiteSpawner(BatchSpawnerBase):
         self._remember(job=done.job, scheduler=done.scheduler)
         self.log.info("%s is job %s (%s)", self._log_name, done.job, state.name)
 
-    async def _until_up(self) -> str:
-        """Return the URL once the server has proven itself; raise SpawnException if it ended."""
+    async def _until_up(self, *, adopted: float | None = None) -> str:
+        """Return the URL once the server has proven itself; raise SpawnException if it ended.
+
+        It has `report_timeout` seconds from the start of its job, or since the hub found it again.
+        """
         while True:
             poller = self._follow(starting=True)
             state = self._known()
@@ -206,11 +212,12 @@ class SiteSpawner(BatchSpawnerBase):
                 raise await postmortem.ended(self, status)
             if status is not None and status.state in _WATCHED and status.nodes:
                 state = self._seen_running(status)
-                url = await self._proven(state) if state.port else None
+                url, strange = await self._proven(state) if state.port else (None, False)
                 if url is not None:
                     self._follow(starting=False)
                     return url
-                if state.begun and time.time() - state.begun > self.report_timeout:
+                waited = time.time() - max(adopted or 0.0, state.begun or time.time())
+                if waited > self.report_timeout or (strange and adopted is not None):
                     raise await postmortem.silent(self, status)
             await poller.next_answer(within=2.0 if state.port else None)
 
@@ -218,7 +225,7 @@ class SiteSpawner(BatchSpawnerBase):
         """Remember where a job runs, since when, and when its walltime is over."""
         state = self._known()
         node = status.nodes[0]
-        begun = status.started.timestamp() if status.started else time.time()
+        begun = status.started.timestamp() if status.started else state.begun or time.time()
         ends = begun + status.walltime.total_seconds() if status.walltime else None
         if state.begun is None:
             metrics.waited(begun - state.asked)
@@ -226,13 +233,15 @@ class SiteSpawner(BatchSpawnerBase):
             state = self._remember(node=node, begun=begun, ends=ends)
         return state
 
-    async def _proven(self, state: ServerState) -> str | None:
-        """Return the URL if our server answers at its port, None if nobody or somebody else does.
+    async def _proven(self, state: ServerState) -> tuple[str | None, bool]:
+        """Return the URL at which our server answers, and whether somebody else does in its place.
 
-        The node's name may stand for several addresses; the server listens at one.
+        The node's name may stand for several addresses; the server listens at one, which is known
+        once it has proven itself there.
         """
         base = self.server.base_url if self.server else "/"
         names = await asyncio.to_thread(self._addresses, state)
+        strange = False
         for each in dict.fromkeys((*names, state.address)):
             if not each:
                 continue
@@ -240,14 +249,18 @@ class SiteSpawner(BatchSpawnerBase):
                 connection = await asyncio.to_thread(
                     proof.connect, bytes.fromhex(state.proof_key), each, state.port, base=base
                 )
-            except (OSError, proof.Stranger) as error:
+            except proof.Stranger as error:
+                self.log.warning("%s: %s", self._log_name, error.text)
+                strange |= each == state.address or not state.address
+                continue
+            except OSError as error:
                 self.log.debug("%s at %s:%s: %s", self._log_name, each, state.port, error)
                 continue
             connection.close()
             if state.address != each:
                 self._remember(address=each)
-            return f"http://{each}:{state.port}"
-        return None
+            return f"http://{each}:{state.port}", False
+        return None, strange
 
     def _addresses(self, state: ServerState) -> list[str]:
         """Return where the server of a node may listen."""
@@ -289,10 +302,39 @@ class SiteSpawner(BatchSpawnerBase):
         if status is not None and status.state.ended:
             await self._note_usage(status)
             return status.exit_code or 0
-        if state.ends is not None and time.time() > state.ends + GRACE and self._is_old(poller):
+        overdue = state.ends is not None and time.time() > state.ends + self.end_grace
+        if overdue and self._is_old(poller):
             self.log.warning("%s: no news, and its walltime is over", self._log_name)
             return 0
+        if state.port and status is not None and status.nodes and await self._is_lost(status):
+            return 1
         return None
+
+    async def _is_lost(self, status: JobStatus) -> bool:
+        """Tell whether somebody else listens at the server's port; its job is then of no use.
+
+        A server that does not answer at all may only be busy.
+        """
+        if status.state not in _WATCHED:
+            return False
+        url, strange = await self._proven(self._seen_running(status))
+        if url is not None or not strange:
+            return False
+        await self._drop_route()
+        self.log.error("%s: its port is somebody else's; its job is cancelled", self._log_name)
+        problems = await self.office.desk.cancel(self.user.name, [self._known().job])
+        for text in problems.values():
+            self.log.warning("%s: %s", self._log_name, text)
+        return True
+
+    async def _drop_route(self) -> None:
+        """Send nobody to a server that has not proven itself since the hub was started."""
+        proxy = self.user.settings.get("proxy")
+        try:
+            # one that is not there yet has no routes, and a late answer could remove a good one
+            await asyncio.wait_for(proxy.delete_user(self.user, self.name), 3)
+        except Exception as error:  # noqa: BLE001 - whatever a proxy does, the check goes on
+            self.log.warning("%s: its route could not be removed: %s", self._log_name, error)
 
     def _is_old(self, poller: Poller) -> bool:
         """Tell whether nothing was heard of the job for longer than two looks take."""
@@ -314,19 +356,26 @@ class SiteSpawner(BatchSpawnerBase):
         return True
 
     async def get_url(self) -> str:
-        """Return the URL of a server that was there before the hub; wait until it is up."""
+        """Return the URL of a server that was there before the hub, once it has proven itself.
+
+        One that does not is told to be where nobody listens, so that JupyterHub stops it.
+        """
+        url, _ = await self._proven(self._known()) if self._known().port else (None, False)
+        if url is not None:
+            return url
+        # the proxy may have outlived the hub, and the port may be a neighbour's by now
+        await self._drop_route()
         try:
             while not self._known().job:
                 # a submission of which nobody can say anything yet
                 if await self.poll() is not None:
                     raise SpawnException("it was never submitted", reason="lost")
                 await asyncio.sleep(5)
-            return await self._until_up() + (self.server.base_url if self.server else "/")
+            return await self._until_up(adopted=time.time())
         except SpawnException as error:
-            # JupyterHub finds out by itself that nobody answers there
             self.log.warning("%s: %s", self._log_name, error.log_message)
             self._patience, self.http_timeout = self.http_timeout, 1
-            return str(self.server.url)
+            return NOWHERE
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job, and wait until it is gone."""

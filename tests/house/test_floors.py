@@ -90,6 +90,7 @@ def test_only_the_face_prints() -> None:
     """Only cli/ and the installed entry programs print or exit."""
     # programs of their own, and one that is loaded into Dask's worker programs
     allowed = {PACKAGE / "localqueue" / "__main__.py", PACKAGE / "dask" / "watch.py"}
+    # programs of their own too: they act as a user, and run in a job
     allowed |= {PACKAGE / "hub" / "job.py", PACKAGE / "hub" / "singleuser.py"}
     found = []
     for path in MODULES:

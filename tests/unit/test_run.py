@@ -1,9 +1,13 @@
 """The one door to other programs."""
 
 import asyncio
+import gc
 import os
+import subprocess
 import sys
-from collections.abc import Generator
+import time
+import warnings
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import psutil
@@ -141,3 +145,33 @@ def test_the_child_has_no_terminal_of_ours() -> None:
     pid, session = map(int, result.stdout.split())
     assert session == pid
     assert session != os.getsid(0)
+
+
+@pytest.mark.parametrize("way", [run, lambda command: asyncio.run(arun(command))])
+def test_a_program_that_cannot_be_ended_is_left(
+    way: Callable[[Command], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that runs as somebody else, and was stopped by them, keeps nobody waiting."""
+
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.killpg", refuse)
+    # what asyncio does itself when it lets go of a program
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda self: refuse())
+    monkeypatch.setattr("pangeo_hpc.run._GOING", 0.2)
+    began = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        result = way(Command(("sleep", "1.5"), timeout=0.3))
+        gc.collect()
+    assert result.timed_out
+    assert time.monotonic() - began < 1.4
+
+
+def test_what_prints_without_end_is_ended() -> None:
+    """The event loop of a hub reads no more than it asked for."""
+    result = asyncio.run(arun(Command(("yes",), timeout=20, most=1 << 20)))
+    assert result.returncode is None
+    assert result.seconds < 10
+    assert asyncio.run(arun(Command(("echo", "hello"), most=6))).stdout == "hello\n"

@@ -10,6 +10,13 @@ from pangeo_hpc.doctor.checks import (
     environments,
     grants,
     history,
+    hub_domain,
+    hub_files,
+    hub_network,
+    hub_passwords,
+    hub_proxy,
+    hub_rule,
+    hub_secrets,
     interfaces,
     limits,
     person,
@@ -51,11 +58,22 @@ CHECKS: tuple[Check, ...] = (
     environments,
 )
 
+# Told only where a hub is asked for.
+HUB_CHECKS: tuple[Check, ...] = (
+    hub_domain,
+    hub_rule,
+    hub_files,
+    hub_passwords,
+    hub_secrets,
+    hub_proxy,
+    hub_network,
+)
+
 
 def judge(facts: Facts) -> list[Finding]:
     """Return the findings of every check, each once; one with nothing to say has its title."""
     findings: list[Finding] = []
-    for check in CHECKS:
+    for check in CHECKS + (HUB_CHECKS if facts.hub is not None else ()):
         found = list(dict.fromkeys(check.judge(facts)))
         if all(finding.severity is Severity.NOTE for finding in found):
             found.insert(0, ok(check.NAME, check.TITLE))
