@@ -22,7 +22,7 @@ from pangeo_hpc.hub.soonest import Offer
 from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.units import format_duration
 
-PATH = r"/api/pangeo-hpc/form/([^/]+)(?:/([^/]+))?"
+PATHS = (r"/api/pangeo-hpc/form/([^/]+)", r"/api/pangeo-hpc/form/([^/]+)/([^/]+)")
 STATIC = (
     r"/pangeo-hpc/static/(form\.(?:js|css))",
     StaticFileHandler,
@@ -113,7 +113,7 @@ class FormHandler(APIHandler):
     """Answers the page's script: ``{"show": "preview" or "soonest", "choices": {…}}``."""
 
     @needs_scope("servers")  # type: ignore[untyped-decorator]
-    async def post(self, user_name: str, server_name: str | None = None) -> None:
+    async def post(self, user_name: str, server_name: str = "") -> None:
         """Tell what would be submitted, or what starts soonest. 429 for too many questions."""
         if len(self.request.body) > _LARGEST:
             raise web.HTTPError(413, "too long")
@@ -125,7 +125,7 @@ class FormHandler(APIHandler):
         user = self.find_user(user_name)
         if user is None:
             raise web.HTTPError(404)
-        spawner = user.spawners.get(server_name or "") or user.spawner
+        spawner = user.spawners.get(server_name) or user.spawner
         found = await told(spawner, choices, what)
         if found.get("busy"):
             self.set_status(429)
@@ -134,7 +134,7 @@ class FormHandler(APIHandler):
 
 def handlers() -> list[tuple[Any, ...]]:
     """Return what the form's page needs beside JupyterHub's own handlers."""
-    return [(PATH, FormHandler), STATIC]
+    return [*((path, FormHandler) for path in PATHS), STATIC]
 
 
 async def told(spawner: Any, given: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -146,10 +146,13 @@ def configure(
     own_proxy: bool = True,
 ) -> None:
     """Configure a hub from a site YAML: the one call in a ``jupyterhub_config.py``."""
+    from pangeo_hpc.hub import texts
     from pangeo_hpc.schedulers import registry
     from pangeo_hpc.site import load_site
 
     site = load_site(Path(site_file), schedulers=registry.names())
+    # a translation with a mistake is told now, not when somebody looks at a page
+    texts.load(site.hub.texts if site.hub else None)
     places = Places(
         site_file=Path(site_file),
         state=Path(state),
