@@ -320,6 +320,14 @@ class Browser:
         return dict(found) if found else None
 
 
+def end_all_jobs(cluster: SlurmCluster) -> None:
+    """End what a module that failed may have left in the queue."""
+    for user in machine.USERS:
+        cluster.admin(["scancel", f"--user={user}"])
+    if not wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 60):
+        raise ClusterError(f"jobs do not end\n{cluster.admin(['squeue'])}")
+
+
 def free_ports(number: int) -> list[int]:
     """Return ports that were free a moment ago."""
     sockets = [socket.socket() for _ in range(number)]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.hub import HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
 
@@ -18,6 +18,7 @@ from tests.cluster.slurm import SlurmCluster
 def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub whose metrics anybody may read."""
     ensure_hub_machine()
+    end_all_jobs(cluster)
     open_metrics = "c.JupyterHub.authenticate_prometheus = False\n"
     with HubRunner(cluster, extra_config=open_metrics) as runner:
         yield runner

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
+from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
 LOGIN = "  profiles: [login, batch]\n  login: {cores: 1, memory: 1 GiB}\n"
@@ -21,6 +21,7 @@ LOGIN = "  profiles: [login, batch]\n  login: {cores: 1, memory: 1 GiB}\n"
 def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub that offers login servers and jobs."""
     ensure_hub_machine()
+    end_all_jobs(cluster)
     with HubRunner(cluster, extra_hub=LOGIN) as runner:
         yield runner
 
