@@ -28,7 +28,7 @@ class PortHandler(APIHandler):
         port = read_port(self.request.body)
         if port is None:
             raise web.HTTPError(400, f"one port from {LOWEST} to {HIGHEST} is wanted")
-        for spawner in _spawners(user):
+        for _, spawner in spawners_of(user):
             if spawner.reports(token):
                 first, last = spawner.office.hub.port_range
                 if not first <= port <= last:
@@ -55,11 +55,11 @@ def read_port(body: bytes) -> int | None:
     return port if type(port) is int and LOWEST <= port <= HIGHEST else None
 
 
-def _spawners(user: Any) -> list[SiteSpawner]:
-    """Return a user's spawners that are jobs of ours, also inside a wrapper."""
+def spawners_of(user: Any) -> list[tuple[Any, SiteSpawner]]:
+    """Return a user's spawners that are jobs of ours, also inside a wrapper, after that one."""
     found = []
     for each in getattr(user, "spawners", {}).values():
         inner = getattr(each, "child_spawner", None) or each
         if isinstance(inner, SiteSpawner):
-            found.append(inner)
+            found.append((each, inner))
     return found
