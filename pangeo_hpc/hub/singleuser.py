@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from pangeo_hpc import allocation, files, private, scratch
+from pangeo_hpc import allocation, private, scratch
 from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.hub.state import proof_key
 from pangeo_hpc.server import address, notes
@@ -65,7 +65,7 @@ def offered(site: Site, site_file: Path) -> Offer:
     person = current_person()
     variables = {
         **scratch.variable(site, person),
-        **notes.variables(work_folder(site_file), os.environ["JUPYTERHUB_SERVICE_PREFIX"]),
+        **notes.prepare(work_folder(site_file), os.environ["JUPYTERHUB_SERVICE_PREFIX"]),
         "PANGEO_HPC_SITE": str(site_file),
     }
     setup = site.node_type(os.environ.get(NODE_TYPE)).setup
@@ -81,7 +81,7 @@ def offered(site: Site, site_file: Path) -> Offer:
 
 def work_folder(site_file: Path) -> Path:
     """Return the directory in which kernels note that their Dask tasks run."""
-    return files.make_directory(site_file.parent / "work", mode=0o700)
+    return site_file.parent / "work"
 
 
 def told(site_file: Path, token: str) -> Told:

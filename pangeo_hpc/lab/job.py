@@ -66,7 +66,7 @@ def offered(start: Start, order: Order) -> Offer:
     site, person = load_site(start.site_file), current_person()
     variables = {
         **scratch.variable(site, person),
-        **notes.variables(make_directory(start.path / "work", mode=0o700), "/"),
+        **notes.prepare(start.path / "work", "/"),
         "PANGEO_HPC_SITE": str(start.site_file),
     }
     planned = kernels(site, person, order.environment, setup=order.setup, variables=variables)

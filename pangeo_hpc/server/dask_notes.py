@@ -1,8 +1,8 @@
 """In the kernel: tells the notebook server for as long as Dask tasks of this process are running.
 
 A kernel that waits for futures is idle for Jupyter. Dask loads this file into its schedulers and
-clients (`notes.variables`), in whatever environment the kernel has: only the standard library is
-used, and nothing of this package.
+clients (`notes.prepare`), in whatever environment the kernel has: only the standard library is
+used, and nothing of this package. Dask loads it anew for each of them, and what was there stays.
 """
 
 import os
@@ -15,9 +15,10 @@ from typing import Any
 FOLDER = "PANGEO_HPC_WORK"
 EVERY = 5.0
 
-_watched: "weakref.WeakSet[Any]" = weakref.WeakSet()
-_lock = threading.Lock()
-_thread: "threading.Thread | None" = None
+if "_watched" not in globals():
+    _watched: "weakref.WeakSet[Any]" = weakref.WeakSet()
+    _lock = threading.Lock()
+    _thread: "threading.Thread | None" = None
 
 
 def dask_setup(thing: Any) -> None:

@@ -6,36 +6,31 @@ from pathlib import Path
 
 import psutil
 
+from pangeo_hpc import files
 from pangeo_hpc.server.dask_notes import EVERY, FOLDER
 
 # A process that is too busy for its notes is at work in other ways, too.
 FRESH = 6 * EVERY
 _FILE = Path(__file__).with_name("dask_notes.py")
-# Dask takes a script's text for a module's name. The file is looked for: a job that was submitted
-# from a kernel inherits its environment, and may run where this file is not.
-_LOADER = """\
-import importlib.util, os.path, sys
-if os.path.isfile({file!r}) and {name!r} not in sys.modules:
-    _spec = importlib.util.spec_from_file_location({name!r}, {file!r})
-    sys.modules[{name!r}] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[{name!r}])
-dask_setup = getattr(sys.modules.get({name!r}), "dask_setup", None)
-"""
 
 
-def variables(folder: Path, base: str) -> dict[str, str]:
-    """Return what a kernel is told, so that its Dask work is seen and its dashboards are found.
+def prepare(folder: Path, base: str) -> dict[str, str]:
+    """Make the private directory that takes the notes, and return what a kernel is told.
 
-    `folder` takes the notes; `base` is the address of the server that the browser knows, with a
-    slash at its end.
+    Dask reads its settings there, after those of the user: what to load into schedulers and
+    clients, and where dashboards are. `base` is the address of the server that the browser knows,
+    with a slash at its end. A job that was submitted from a kernel inherits its environment; where
+    the directory is gone, Dask goes on without it.
     """
-    loader = _LOADER.format(file=str(_FILE), name="pangeo_hpc_dask_notes")
-    return {
-        FOLDER: str(folder),
-        "DASK_DISTRIBUTED__SCHEDULER__PRELOAD": loader,
-        "DASK_DISTRIBUTED__CLIENT__PRELOAD": loader,
-        "DASK_DISTRIBUTED__DASHBOARD__LINK": f"{base}proxy/{{port}}/status",
+    files.make_directory(folder, mode=0o700)
+    config = files.make_directory(folder / "dask", mode=0o700)
+    settings = {
+        "scheduler": {"preload": [str(_FILE)]},
+        "client": {"preload": [str(_FILE)]},
+        "dashboard": {"link": f"{base}proxy/{{port}}/status"},
     }
+    files.write_json(config / "pangeo-hpc.json", {"distributed": settings}, mode=0o600)
+    return {FOLDER: str(folder), "DASK_CONFIG": str(config)}
 
 
 def fresh(

@@ -79,6 +79,7 @@ class HubRunner:
     cluster: SlurmCluster
     interval: str = "2 seconds"
     extra_site: str = ""
+    extra_hub: str = ""
     extra_config: str = ""
     process: "subprocess.Popen[bytes] | None" = None
     ports: dict[str, int] = field(default_factory=dict)
@@ -126,6 +127,7 @@ class HubRunner:
             last=first + 99,
             interval=self.interval,
         )
+        text += self.extra_hub
         conf = json.dumps(self.cluster.environment())
         text += f"schedulers:\n  slurm: {{type: slurm, environment: {conf}}}\n{self.extra_site}"
         self.site_file.write_text(text)
