@@ -16,7 +16,7 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(url)
-        self.place = parts.netloc
+        self.place = parts.netloc + parts.path.partition("/lab")[0]
         self.token = urllib.parse.parse_qs(parts.query).get("token", [""])[0]
 
     def ask(
@@ -41,7 +41,7 @@ class Browser:
         specs = self.ask("/api/kernelspecs")["kernelspecs"]
         return {name: spec["spec"]["display_name"] for name, spec in specs.items()}
 
-    def compute(self, code: str, kernel: str | None = None) -> str:
+    def compute(self, code: str, kernel: str | None = None, *, seconds: float = 60) -> str:
         """Start a kernel, run code in it, and return what it printed; errors are printed, too."""
         started = self.ask("/api/kernels", {"name": kernel} if kernel else {})
         assert isinstance(started, dict), started
@@ -49,22 +49,22 @@ class Browser:
         channels = websocket.create_connection(
             f"ws://{self.place}{path}/channels",
             header=[f"Authorization: token {self.token}"],
-            timeout=60,
+            timeout=seconds,
         )
         try:
-            return _run(channels, code)
+            return _run(channels, code, seconds)
         finally:
             channels.close()
             self.ask(path, method="DELETE")
 
 
-def _run(channels: Any, code: str) -> str:
+def _run(channels: Any, code: str, seconds: float) -> str:
     mark = uuid.uuid4().hex
     header = {"msg_id": mark, "msg_type": "execute_request", "username": "", "session": mark}
     content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
     message = {"header": {**header, "version": "5.3"}, "parent_header": {}, "metadata": {}}
     channels.send(json.dumps({**message, "content": content, "channel": "shell"}))
-    printed, deadline = "", time.monotonic() + 60
+    printed, deadline = "", time.monotonic() + seconds
     while time.monotonic() < deadline:
         told = json.loads(channels.recv())
         if told["parent_header"].get("msg_id") != mark:

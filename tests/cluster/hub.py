@@ -42,7 +42,16 @@ hub:
 
 
 def ensure_hub_machine() -> None:
-    """Install sudo and the proxy; make the hub's account, the users' group and passwords."""
+    """Install sudo and the proxy; make the hub's account, the users' group and passwords.
+
+    One test run at a time: the tools that change accounts give up where another one is at work.
+    """
+    BASE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with machine.locked(BASE / "hub.lock"):
+        _ensure()
+
+
+def _ensure() -> None:
     machine.call([str(INSTALL)], timeout=1200)
     machine.ensure_users()
     machine.ensure_hosts([HOST])
@@ -64,12 +73,10 @@ def ensure_hub_machine() -> None:
 def passwords() -> dict[str, str]:
     """Return the users' passwords, made once for this machine and readable for root only."""
     path = BASE / "passwords.json"
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with machine.locked(path.with_suffix(".lock")):
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({name: secrets.token_hex(16) for name in machine.USERS}))
-        return dict(json.loads(path.read_text()))
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({name: secrets.token_hex(16) for name in machine.USERS}))
+    return dict(json.loads(path.read_text()))
 
 
 @dataclass

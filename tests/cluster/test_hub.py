@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -41,6 +42,8 @@ def test_a_server_from_login_to_stop(hub: HubRunner, cluster: SlurmCluster) -> N
     assert gone, cluster.admin(["squeue"]) + tail(hub.log, 80)
 
 
+SILENCE = 120
+"""Seconds without a scheduler; that nothing happens then is what is tested."""
 SERVERS = [("alice", f"a{n}") for n in range(5)] + [("bob", f"b{n}") for n in range(5)]
 
 
@@ -51,9 +54,13 @@ def test_ten_servers_survive_the_hub_and_the_proxy(hub: HubRunner, cluster: Slur
     """
     people = {name: hub.client(name) for name in ("alice", "bob")}
     plain = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
-    for index, (user, server) in enumerate(SERVERS):
-        later = {"option.begin": "now+40"} if index % 5 >= 3 else {}
-        assert people[user].spawn(user, server, {**plain, **later}) in (201, 202)
+    wishes = [
+        {**plain, **({"option.begin": "now+150"} if index % 5 >= 3 else {})}
+        for index in range(len(SERVERS))
+    ]
+    with ThreadPoolExecutor(len(SERVERS)) as pool:
+        answers = pool.map(lambda s, w: hub.client(s[0]).spawn(*s, w), SERVERS, wishes)
+        assert set(answers) <= {201, 202}
     names = jobs(cluster)
     assert len(names) == 10
     cluster.stop_controller()
@@ -61,7 +68,7 @@ def test_ten_servers_survive_the_hub_and_the_proxy(hub: HubRunner, cluster: Slur
     os.kill(hub.proxy_pid(), signal.SIGKILL)
     hub.start()
     # for as long as nobody can say what becomes of the jobs, no server is given up
-    time.sleep(30)
+    time.sleep(SILENCE)
     cluster.start_controller()
     people = {name: hub.client(name) for name in ("alice", "bob")}
 
