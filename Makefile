@@ -1,7 +1,10 @@
 # make demo          the main job end to end on this machine; sets up all it needs
-# make test          everything: make check, then the tests on a real Slurm cluster
+# make test          everything: make check, then the tests on real Slurm clusters, of both kinds
 # make check         format, lint, types, and every test that needs no cluster
 # make cluster-test  only the tests on a real Slurm cluster (Debian, as root)
+# make docker-up     a Slurm cluster in containers; see docker/README.md
+# make docker-test   the cluster tests on it, from its login container
+# make docker-down   remove it
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,13 +12,14 @@ SITE = $(or $(PANGEO_HPC_SITE),local)
 PYTEST = $(VENV)/bin/python -m pytest
 READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 
-.PHONY: demo test check cluster-test format clean
+.PHONY: demo test check cluster-test docker-up docker-test docker-down format clean
+.NOTPARALLEL:
 .DEFAULT_GOAL := check
 
 demo: $(READY)
 	$(VENV)/bin/pangeo-hpc --site $(SITE) demo $(ARGS)
 
-test: check cluster-test
+test: check docker-test docker-down cluster-test
 
 check: $(READY)
 	$(VENV)/bin/ruff format --check .
@@ -25,6 +29,12 @@ check: $(READY)
 
 cluster-test: $(READY)
 	$(PYTEST) tests/cluster --timeout=600 --durations=10 $(ARGS)
+
+docker-up docker-down:
+	$(PYTHON) -m tests.cluster.containers $(@:docker-%=%)
+
+docker-test:
+	$(PYTHON) -m tests.cluster.containers test -- $(ARGS)
 
 format: $(READY)
 	$(VENV)/bin/ruff format .

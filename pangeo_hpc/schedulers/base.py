@@ -188,6 +188,53 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Qos:
+    """A QOS, which some sites have instead of queues; no `max_walltime` is no limit."""
+
+    name: str
+    max_walltime: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a scheduler shows and keeps; None is not known.
+
+    `private_jobs` tells whether plain users see only their own jobs, `overseer` whether the user
+    who was asked about sees everybody's anyway. `history` is None, too, where it is on but does not
+    answer. `qos` is None where there are none. The last two are what an administrator does.
+    """
+
+    private_jobs: bool | None = None
+    overseer: bool | None = None
+    history: bool | None = None
+    qos: tuple[Qos, ...] | None = None
+    to_see_all: str = ""
+    to_keep_history: str = ""
+
+    @property
+    def sees_all(self) -> bool | None:
+        """Tell whether the user sees everybody's jobs."""
+        return True if self.private_jobs is False or self.overseer else self.overseer
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The oldest version that is supported, and the newest that was tested; empty is any.
+
+    `widths` are the digits its makers write at least for each part: (1, 2) for ``22.05.8``.
+    """
+
+    oldest: tuple[int, ...] = ()
+    tested: tuple[int, ...] = ()
+    widths: tuple[int, ...] = ()
+
+    def show(self, version: tuple[int, ...]) -> str:
+        """Return a version as its makers write it."""
+        widths = (*self.widths, *(1 for _ in version))
+        return ".".join(f"{part:0{width}}" for part, width in zip(version, widths, strict=False))
+
+
+@dataclass(frozen=True, kw_only=True)
 class AllocationFacts:
     """What the environment of a running job says about it. Memory is bytes per node.
 
@@ -232,6 +279,7 @@ class Scheduler(Protocol):
 
     kind: str
     options: SchedulerOptions
+    versions: Versions
 
     def directives(self, request: JobRequest) -> tuple[str, ...]:
         """Return the header lines of a job script, ``#SBATCH …`` or ``#PBS …`` and all."""
@@ -286,6 +334,10 @@ class Scheduler(Protocol):
 
     def version(self) -> Conversation[tuple[int, ...]]:
         """Return the version of the commands, for example ``(22, 5, 8)``."""
+        ...
+
+    def settings(self, user: str) -> Conversation[Settings]:
+        """Return what a user sees of others' jobs, and whether ended jobs are remembered."""
         ...
 
     def allocation(self, environ: Mapping[str, str]) -> AllocationFacts | None:

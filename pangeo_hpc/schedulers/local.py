@@ -22,6 +22,8 @@ from pangeo_hpc.schedulers.base import (
     Node,
     Queue,
     SchedulerOptions,
+    Settings,
+    Versions,
     ends_by_status,
 )
 from pangeo_hpc.schedulers.local_answers import (
@@ -62,6 +64,7 @@ class Local:
     """The queue of this user on this machine. It has one node and one queue, and no accounts."""
 
     kind = "local"
+    versions = Versions()
 
     def __init__(self, options: SchedulerOptions) -> None:
         self.options = options
@@ -184,6 +187,12 @@ class Local:
         if result.returncode != 0 or not words:
             raise unclear("--version", result)
         return tuple(int(part) for part in words[-1].split(".")[:3] if part.isdigit())
+
+    def settings(self, user: str) -> Conversation[Settings]:
+        """Return that there is one user, and that ended jobs are remembered."""
+        del user
+        yield from ()
+        return Settings(private_jobs=False, overseer=True, history=True)
 
     def allocation(self, environ: Mapping[str, str]) -> AllocationFacts | None:
         """Return the job this process runs in, or None."""

@@ -17,6 +17,8 @@ from pangeo_hpc.schedulers.base import (
     Node,
     Queue,
     SchedulerOptions,
+    Settings,
+    Versions,
     ends_by_status,
 )
 from pangeo_hpc.schedulers.pbs_jobs import MANY, ask_jobs
@@ -44,6 +46,9 @@ class PBS:
     """
 
     kind = "pbs"
+    # The recordings are of 23.06.06, some of the programs of 22.05.11; older ones down to 19 are
+    # believed to answer alike, which nobody has tried.
+    versions = Versions(oldest=(19,), tested=(23, 6), widths=(1, 2, 2))
 
     def __init__(self, options: SchedulerOptions) -> None:
         self.options = options
@@ -147,6 +152,11 @@ class PBS:
             raise SchedulerError(f"{program} is not PBS: {words.said(result)}", hint=hint)
         numbers = re.match(r"\d+(\.\d+)*", match[1])
         return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()
+
+    def settings(self, user: str) -> Conversation[Settings]:
+        """Return what the server says of query_other_jobs and job_history_enable."""
+        servers = yield from self._records("Server", "Server: ", "qstat", "-B", "-f")
+        return pbs_nodes.settings(next(iter(servers.values()), {}), user)
 
     def allocation(self, environ: Mapping[str, str]) -> AllocationFacts | None:
         """Return the job this process runs in. The environment does not tell when it ends.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from pangeo_hpc.schedulers.base import Node, NodeState, Queue, destinations
+from pangeo_hpc.schedulers.base import Node, NodeState, Queue, Settings, destinations
 from pangeo_hpc.schedulers.pbs_text import Record, parse_number, parse_period, parse_size
 
 _BUSY = {"job-busy", "job-exclusive", "resv-exclusive", "busy"}
@@ -117,3 +117,16 @@ def counts_as(asked: str, found: str, known: Iterable[Queue]) -> bool:
     """
     begin, end = asked.partition("@")[0], found.partition("@")[0]
     return end == begin or end in destinations(known, begin)
+
+
+def settings(server: Record, user: str) -> Settings:
+    """Return what the record of a server says; history is off unless it says otherwise."""
+    listed = f"{server.get('managers', '')},{server.get('operators', '')}".split(",")
+    shown = server.get("query_other_jobs")
+    return Settings(
+        private_jobs=None if shown is None else shown != "True",
+        overseer=user in {"root", *(entry.strip().partition("@")[0] for entry in listed)},
+        history=server.get("job_history_enable") == "True",
+        to_see_all=f'qmgr -c "set server operators += {user}@*"',
+        to_keep_history='qmgr -c "set server job_history_enable = True"',
+    )

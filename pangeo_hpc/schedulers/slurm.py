@@ -8,7 +8,14 @@ from pathlib import Path
 
 from pangeo_hpc.errors import CommandMissing, SchedulerError, SchedulerUnreachable
 from pangeo_hpc.run import Command, Conversation, Result
-from pangeo_hpc.schedulers import slurm_inside, slurm_parse, slurm_script, slurm_site, slurm_words
+from pangeo_hpc.schedulers import (
+    slurm_inside,
+    slurm_parse,
+    slurm_script,
+    slurm_settings,
+    slurm_site,
+    slurm_words,
+)
 from pangeo_hpc.schedulers.base import (
     Account,
     AllocationFacts,
@@ -17,6 +24,8 @@ from pangeo_hpc.schedulers.base import (
     Node,
     Queue,
     SchedulerOptions,
+    Settings,
+    Versions,
 )
 from pangeo_hpc.schedulers.slurm_ids import (
     array_of,
@@ -43,6 +52,8 @@ class Feature(StrEnum):
 FEATURES: Mapping[Feature, tuple[int, ...]] = {
     Feature.SHARING_STEPS: (20, 11),
 }
+# The recordings are of 22.05; 21.08 has all features of the table and is believed to answer alike.
+VERSIONS = Versions(oldest=(21, 8), tested=(22, 5), widths=(1, 2))
 
 
 def lacking(version: tuple[int, ...]) -> frozenset[Feature]:
@@ -59,6 +70,7 @@ class Slurm:
     """
 
     kind = "slurm"
+    versions = VERSIONS
 
     def __init__(self, options: SchedulerOptions) -> None:
         self.options = options
@@ -200,6 +212,12 @@ class Slurm:
             hint = "set `bin` of this scheduler in the site YAML to the folder of Slurm's commands"
             raise SchedulerError(f"sbatch: no version in {slurm_words.said(result)!r}", hint=hint)
         return tuple(int(number) for number in match[1].split("."))
+
+    def settings(self, user: str) -> Conversation[Settings]:
+        """Return what PrivateData, slurmdbd and its QOS say."""
+        result = yield self._ask("scontrol", "show", "config")
+        config = slurm_settings.parse_config(_text(result))
+        return (yield from slurm_settings.ask(self._ask, config, user))
 
     # -- inside a job -----------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class Situation(StrEnum):
     CANCEL_ENDED = "cancel: the job ended before"
     HISTORY = "history: jobs that ended"
     HISTORY_OFF = "history: none is kept"
+    SETTINGS = "settings: what it shows and keeps"
 
 
 REQUIRED = tuple(Situation)
@@ -68,7 +69,8 @@ class Recorded:
     """Answers of a scheduler's programs, in the order they are asked for, and what they mean.
 
     `states` are all the jobs a status or history must tell, by id; `id` is what a submission
-    returns; `says` are the scheduler's own words that an error must quote.
+    returns; `says` are the scheduler's own words that an error must quote; `settings` are private
+    jobs, whether the user sees all jobs, and history.
     """
 
     answers: Sequence[Result]
@@ -76,6 +78,7 @@ class Recorded:
     states: Mapping[str, JobState] = field(default_factory=dict)
     id: str = ""
     says: str = ""
+    settings: tuple[bool | None, bool | None, bool | None] | None = None
 
 
 # The values are chosen so that each is found in a script by itself.
@@ -181,6 +184,11 @@ class SchedulerContract:
         script.write_text(render(self.make(SchedulerOptions()).directives(self.request), REQUEST))
         checked = run(Command(("bash", "-n", str(script))))
         assert checked.returncode == 0, checked.words
+
+    def test_versions(self) -> None:
+        """The oldest version that is supported is not newer than the newest that was tested."""
+        versions = self.make(SchedulerOptions()).versions
+        assert versions.oldest[:2] <= versions.tested[:2]
 
     # -- how it asks ------------------------------------------------------------------------
 
@@ -387,6 +395,15 @@ def _cancelled(scheduler: Scheduler, recorded: Recorded) -> None:
     assert converse(scheduler.cancel(recorded.ids), Recorder(recorded.answers)) == {}
 
 
+def _settings(scheduler: Scheduler, recorded: Recorded) -> None:
+    found = converse(scheduler.settings("alice"), Recorder(recorded.answers))
+    assert (found.private_jobs, found.sees_all, found.history) == recorded.settings
+    if not found.sees_all:
+        assert found.to_see_all, "say what gives a user the right to see all jobs"
+    if not found.history:
+        assert found.to_keep_history, "say what turns the history on"
+
+
 _CHECKS: Mapping[Situation, Callable[[Scheduler, Recorded], None]] = {
     Situation.NORMAL: _status,
     Situation.EMPTY: _status,
@@ -401,4 +418,5 @@ _CHECKS: Mapping[Situation, Callable[[Scheduler, Recorded], None]] = {
     Situation.CANCEL_ENDED: _cancelled,
     Situation.HISTORY: _history,
     Situation.HISTORY_OFF: _history,
+    Situation.SETTINGS: _settings,
 }

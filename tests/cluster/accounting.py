@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +20,15 @@ SETUP = (
 )
 
 
-def prepare(state: Path, values: Mapping[str, str]) -> None:
-    """Write an empty database and the configuration of both daemons."""
-    database = state / "db"
+def make_database(
+    database: Path, password: str, *, network: str = "skip-networking", client: str = "localhost"
+) -> None:
+    """Write an empty database and its options; slurm may come from the host client."""
     database.mkdir(mode=0o755)
     user = pwd.getpwnam("mysql")
     os.chown(database, user.pw_uid, user.pw_gid)
     options = database / "my.cnf"
-    password = secrets.token_hex(16)
-    options.write_text(fill("my.cnf", {"database": str(database)}))
+    options.write_text(fill("my.cnf", {"database": str(database), "network": network}))
     install = [
         "mariadb-install-db",
         f"--defaults-file={options}",
@@ -44,10 +43,14 @@ def prepare(state: Path, values: Mapping[str, str]) -> None:
     grant.touch(mode=0o600)
     shutil.chown(grant, "mysql")
     grant.write_text(
-        f"CREATE USER slurm@localhost IDENTIFIED BY '{password}';\n"
-        "GRANT ALL ON slurm_acct.* TO slurm@localhost;\n"
+        f"CREATE USER slurm@'{client}' IDENTIFIED BY '{password}';\n"
+        f"GRANT ALL ON slurm_acct.* TO slurm@'{client}';\n"
     )
-    conf = state / "slurmdbd.conf"
+
+
+def write_slurmdbd_conf(folder: Path, values: Mapping[str, str], password: str) -> None:
+    """Write what slurmdbd reads, and nobody else."""
+    conf = folder / "slurmdbd.conf"
     conf.touch(mode=0o600)
     conf.write_text(fill("slurmdbd.conf", {**values, "storage_password": password}))
 
@@ -55,10 +58,15 @@ def prepare(state: Path, values: Mapping[str, str]) -> None:
 def database(state: Path) -> Daemon:
     """Return the private mariadbd; its first start makes Slurm's database user."""
     folder = state / "db"
+    return Daemon("mariadbd", mariadbd(folder), folder / "log")
+
+
+def mariadbd(folder: Path) -> list[str]:
+    """Return the command of the database in a folder."""
     argv = ["/usr/sbin/mariadbd", f"--defaults-file={folder / 'my.cnf'}"]
     if (folder / "grant.sql").exists():
         argv.append(f"--init-file={folder / 'grant.sql'}")
-    return Daemon("mariadbd", argv, folder / "log")
+    return argv
 
 
 def set_up(env: Mapping[str, str]) -> None:

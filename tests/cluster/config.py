@@ -1,26 +1,65 @@
 """What a test cluster looks like, and the text of its configuration files."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Literal
 
 TEMPLATES = Path(__file__).with_name("slurm_conf")
-BASE = Path("/srv/pangeo-hpc-test")
-UP_NODES = ("c1", "c2", "c3", "c4")
-DOWN_NODES = ("c5",)
-NODES = UP_NODES + DOWN_NODES
+BASE = Path(os.environ.get("PANGEO_HPC_TEST_STATE", "/srv/pangeo-hpc-test"))
 CPUS = 8
 MEMORY_MB = 8000
-GPU_NODE = "c4"
 GPUS = 2
 CLUSTER_NAME = "pangeo"
 NODE_PROGRAM = Path(__file__).with_name("node.py")
 HIDDEN_COMMANDS = ("/usr/bin/sbatch", "/usr/bin/squeue", "/usr/bin/sacct", "/usr/bin/scancel")
 
 MemoryLimits = Literal["cgroup", "polling"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which nodes a cluster has: those that work, those that are down, the one with GPUs."""
+
+    up: tuple[str, ...]
+    down: tuple[str, ...]
+    gpu: str
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Return the names of all nodes."""
+        return self.up + self.down
+
+
+ONE_MACHINE = Shape(up=("c1", "c2", "c3", "c4"), down=("c5",), gpu="c4")
+CONTAINERS = Shape(up=("c1", "c2", "c3"), down=("c4",), gpu="c3")
+UP_NODES = ONE_MACHINE.up
+NODES = ONE_MACHINE.nodes
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a daemon listens: the name of its host, an address that leads there, its port."""
+
+    name: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the daemons of one cluster are, and where each keeps its files."""
+
+    state: str
+    munge_socket: str
+    cgroup_mount: str
+    controller: Host
+    database: Host
+    storage_host: str
+    nodes: tuple[Host, ...]
 
 
 @dataclass(frozen=True)
@@ -50,18 +89,46 @@ def fill(name: str, values: Mapping[str, str]) -> str:
     return Template((TEMPLATES / name).read_text()).substitute(values)
 
 
-def node_lines(ports: Mapping[str, int]) -> str:
-    """Return the NodeName lines: four nodes that work and one that is down."""
+def values(
+    places: Places, shape: Shape, *, accounting: bool, limits: MemoryLimits, swap: str
+) -> dict[str, str]:
+    """Return what the templates are filled with; swap is the value of ConstrainSwapSpace."""
+    return {
+        "cluster_name": CLUSTER_NAME,
+        "controller_host": places.controller.name,
+        "controller_address": places.controller.address,
+        "controller_port": str(places.controller.port),
+        "database_host": places.database.name,
+        "database_address": places.database.address,
+        "database_port": str(places.database.port),
+        "storage_host": places.storage_host,
+        "munge_socket": places.munge_socket,
+        "state": places.state,
+        "cgroup_mount": places.cgroup_mount,
+        "constrain_swap": swap,
+        "node_lines": node_lines(places.nodes, shape),
+        "up_nodes": ",".join(shape.up),
+        "first_node": shape.up[0],
+        "down_nodes": ",".join(shape.down),
+        "gpu_node": shape.gpu,
+        "accounting_lines": accounting_lines(accounting, places.database, places.munge_socket),
+        **memory_lines(limits),
+    }
+
+
+def node_lines(nodes: Iterable[Host], shape: Shape) -> str:
+    """Return the NodeName lines of the nodes that work and of those that are down."""
     lines = []
-    for name in NODES:
+    for host in nodes:
+        name = host.name
         words = [
-            f"NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={ports[name]}",
+            f"NodeName={name} NodeHostname={name} NodeAddr={host.address} Port={host.port}",
             f"CPUs={CPUS} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS} ThreadsPerCore=1",
             f"RealMemory={MEMORY_MB}",
         ]
-        if name == GPU_NODE:
+        if name == shape.gpu:
             words.append(f"Gres=gpu:{GPUS}")
-        if name in DOWN_NODES:
+        if name in shape.down:
             words.append('State=DOWN Reason="broken on purpose"')
         lines.append(" ".join(words))
     return "\n".join(lines)
@@ -72,7 +139,7 @@ def node_argv(setup: Mapping[str, object]) -> list[str]:
     return ["/usr/bin/python3", "-I", str(NODE_PROGRAM), json.dumps(setup)]
 
 
-def accounting_lines(accounting: bool, port: int, munge_socket: str) -> str:
+def accounting_lines(accounting: bool, database: Host, munge_socket: str) -> str:
     """Return the accounting lines of slurm.conf.
 
     AccountingStoragePass is the munge socket towards slurmdbd; AuthInfo is not used there (22.05).
@@ -82,8 +149,8 @@ def accounting_lines(accounting: bool, port: int, munge_socket: str) -> str:
     return "\n".join(
         [
             "AccountingStorageType=accounting_storage/slurmdbd",
-            "AccountingStorageHost=127.0.0.1",
-            f"AccountingStoragePort={port}",
+            f"AccountingStorageHost={database.address}",
+            f"AccountingStoragePort={database.port}",
             f"AccountingStoragePass={munge_socket}",
             "AccountingStorageEnforce=associations,limits,qos",
             "AccountingStorageTRES=gres/gpu",

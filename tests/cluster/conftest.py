@@ -7,7 +7,9 @@ import pytest
 
 from tests.cluster import cgroups, machine
 from tests.cluster.config import ClusterConfig
+from tests.cluster.containers import attached
 from tests.cluster.errors import ClusterError
+from tests.cluster.face import Cluster
 from tests.cluster.sites import CommandLine, command_line
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
@@ -24,27 +26,41 @@ def pytest_report_header() -> str:
         version = machine.call(["/usr/sbin/slurmd", "-V"]).strip()
     except ClusterError:
         return f"test cluster: Slurm is not installed; {machine.INSTALL} will do it"
+    if attached.wanted():
+        limits = attached.AttachedCluster().memory_limits
+        return f"test cluster: {version}, attached, memory limits by {limits}"
     return f"test cluster: {version}, memory limits by {cgroups.probe()}"
 
 
+@pytest.hookimpl(tryfirst=True)  # markers must be there before they are selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder the time that a cluster needs."""
+    """Give the tests of this folder the time that a cluster needs.
+
+    Those that use a cluster made as they need it cannot run on one that is there.
+    """
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and not item.get_closest_marker("timeout"):
+        if here not in item.path.parents:
+            continue
+        if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SECONDS))
+        if isinstance(item, pytest.Function) and "hard_cluster" in item.fixturenames:
+            item.add_marker(pytest.mark.own_daemons)
 
 
 @pytest.fixture(scope="session")
 def venv() -> Path:
     """Return the virtual environment with the project's wheel, which every user can read."""
-    return machine.ensure_venv(PROJECT)
+    return attached.venv(PROJECT) if attached.wanted() else machine.ensure_venv(PROJECT)
 
 
 @pytest.fixture(scope="session")
-def cluster(venv: Path) -> Iterator[SlurmCluster]:
-    """Return a started cluster with accounting, shared homes, and all commands on the nodes."""
-    with SlurmCluster() as started:
+def cluster(venv: Path) -> Iterator[Cluster]:
+    """Return a cluster with accounting, shared homes, and all commands on the nodes.
+
+    It starts with the tests, unless they run where one is to be used that is there.
+    """
+    with attached.AttachedCluster() if attached.wanted() else SlurmCluster() as started:
         yield started
 
 
@@ -57,13 +73,13 @@ def hard_cluster(venv: Path) -> Iterator[SlurmCluster]:
 
 
 @pytest.fixture(scope="session")
-def alice(cluster: SlurmCluster) -> ClusterUser:
+def alice(cluster: Cluster) -> ClusterUser:
     """Return alice on the login side of the cluster; her accounts: climate, ocean."""
     return cluster.user("alice")
 
 
 @pytest.fixture(scope="session")
-def bob(cluster: SlurmCluster) -> ClusterUser:
+def bob(cluster: Cluster) -> ClusterUser:
     """Return bob on the login side of the cluster; his account: climate."""
     return cluster.user("bob")
 
@@ -81,7 +97,7 @@ def hard_bob(hard_cluster: SlurmCluster) -> ClusterUser:
 
 
 @pytest.fixture(scope="session")
-def cli(cluster: SlurmCluster, alice: ClusterUser) -> CommandLine:
+def cli(cluster: Cluster, alice: ClusterUser) -> CommandLine:
     """Return `pangeo-hpc` as alice types it on the cluster."""
     return command_line(cluster, alice)
 

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Install what the test cluster needs on a fresh Debian 12; do nothing when it is there.
+# Install what the test cluster needs on a fresh Debian 12, or the packages given; do nothing when
+# all is there.
 # No service is left running: the test cluster starts its own daemons.
 set -eu
 
-packages="slurm-wlm slurmdbd munge mariadb-server python3-venv python3-pip util-linux passwd procps environment-modules"
+cluster="slurm-wlm slurmdbd munge mariadb-server python3-venv python3-pip util-linux passwd procps environment-modules faketime"
+packages="${*:-$cluster}"
 
 missing=""
 for package in $packages; do

@@ -5,19 +5,21 @@ import secrets
 import shutil
 import socket
 import stat
+from collections.abc import Mapping
+from pathlib import Path
 
 from tests.cluster import accounting, cgroups, machine
 from tests.cluster.config import (
-    CLUSTER_NAME,
     GPUS,
     HIDDEN_COMMANDS,
     NODES,
+    ONE_MACHINE,
     UP_NODES,
-    accounting_lines,
+    Host,
+    Places,
     fill,
-    memory_lines,
     node_argv,
-    node_lines,
+    values,
 )
 from tests.cluster.daemons import Daemon
 from tests.cluster.record import Record
@@ -46,45 +48,61 @@ def make_folders(record: Record) -> None:
         (top / "overlay" / name).mkdir(parents=True, exist_ok=True)
     for controller in cgroups.CONTROLLERS:
         (top / "cgroup" / controller).mkdir(parents=True, exist_ok=True)
-    for number in range(GPUS):
-        # slurmd wants a device; one like /dev/null does no harm.
-        os.mknod(top / f"gpu{number}", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    make_gpus(top)
     for name in machine.USERS:
         for path in (top / "scratch" / name, top / "shared" / name):
             path.mkdir(mode=0o700, exist_ok=True)
             shutil.chown(path, name, name)
-    key = top / "munge" / "key"
-    key.touch(mode=0o600)
-    key.write_bytes(secrets.token_bytes(128))
+    write_secret(top / "munge" / "key", secrets.token_bytes(128))
+
+
+def make_gpus(state: Path) -> None:
+    """Make the devices that slurmd wants for its GPUs; ones like /dev/null do no harm."""
+    for number in range(GPUS):
+        os.mknod(state / f"gpu{number}", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only root reads."""
+    path.touch(mode=0o600)
+    path.write_bytes(content)
 
 
 def write_configuration(record: Record) -> None:
     """Write what the daemons read: slurm.conf and its companions, the database's options."""
-    filled = values(record)
-    for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
-        (record.directory / name).write_text(fill(name, filled))
+    filled = values(
+        places(record),
+        ONE_MACHINE,
+        accounting=record.config.accounting,
+        limits=record.memory_limits,
+        swap=cgroups.constrain_swap(),
+    )
+    write_slurm_conf(record.directory, filled)
     if record.config.accounting:
-        accounting.prepare(record.directory, filled)
+        password = secrets.token_hex(16)
+        accounting.make_database(record.directory / "db", password)
+        accounting.write_slurmdbd_conf(record.directory, filled, password)
 
 
-def values(record: Record) -> dict[str, str]:
-    """Return what the templates in slurm_conf/ are filled with."""
+def write_slurm_conf(folder: Path, filled: Mapping[str, str]) -> None:
+    """Write slurm.conf and its companions, which every daemon and every command reads."""
+    for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
+        (folder / name).write_text(fill(name, filled))
+
+
+def places(record: Record) -> Places:
+    """Return where the daemons of a cluster on one machine are."""
     top, ports = record.directory, record.ports
-    munge = str(top / "munge" / "socket")
-    return {
-        "cluster_name": CLUSTER_NAME,
-        "controller_host": socket.gethostname().partition(".")[0],
-        "controller_address": "127.0.0.1",
-        "controller_port": str(ports["slurmctld"]),
-        "database_port": str(ports["slurmdbd"]),
-        "munge_socket": munge,
-        "state": str(top),
-        "cgroup_mount": str(top / "cgroup"),
-        "constrain_swap": cgroups.constrain_swap(),
-        "node_lines": node_lines(ports),
-        "accounting_lines": accounting_lines(record.config.accounting, ports["slurmdbd"], munge),
-        **memory_lines(record.memory_limits),
-    }
+    here = socket.gethostname().partition(".")[0]
+    return Places(
+        state=str(top),
+        munge_socket=str(top / "munge" / "socket"),
+        cgroup_mount=str(top / "cgroup"),
+        controller=Host(here, "127.0.0.1", ports["slurmctld"]),
+        database=Host(here, "127.0.0.1", ports["slurmdbd"]),
+        storage_host="localhost",
+        nodes=tuple(Host(name, "127.0.0.1", ports[name]) for name in NODES),
+    )
 
 
 def daemon(record: Record, name: str) -> Daemon:
@@ -93,14 +111,17 @@ def daemon(record: Record, name: str) -> Daemon:
     if name == "mariadbd":
         return accounting.database(record.directory)
     if name == "munged":
-        folder = record.directory / "munge"
-        files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed"}
-        options = [f"--{option}={folder / file}" for option, file in files.items()]
-        argv = ["/usr/sbin/munged", "--foreground", "--num-threads=4", *options]
-        return Daemon(name, argv, log / "munged.log")
+        return Daemon(name, munged(record.directory / "munge"), log / "munged.log")
     if name in NODES:
         return Daemon(name, node_argv(node_setup(record, name)), log / f"slurmd-{name}.log")
     return Daemon(name, [f"/usr/sbin/{name}", "-D"], log / f"{name}.log")
+
+
+def munged(folder: Path) -> list[str]:
+    """Return the command of a munged that keeps all its files in one folder."""
+    files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed"}
+    options = [f"--{option}={folder / file}" for option, file in files.items()]
+    return ["/usr/sbin/munged", "--foreground", "--num-threads=4", *options]
 
 
 def node_setup(record: Record, name: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,7 +72,7 @@ def ensure_venv(project_root: Path, venv: Path = VENV) -> Path:
     with locked(base / "venv.lock"):
         record = base / "venv.json"
         wanted = digests(project_root)
-        have = json.loads(record.read_text()) if record.exists() else {}
+        have = recorded(record)
         if have == wanted and venv.is_dir():
             return venv
         fresh = have.get("dependencies") != wanted["dependencies"] or not venv.is_dir()
@@ -83,10 +84,16 @@ def ensure_venv(project_root: Path, venv: Path = VENV) -> Path:
             wheel = _build(project_root, venv, Path(work))
             if fresh:
                 _pip(venv, "install", f"pangeo-hpc[all,dev] @ {wheel.as_uri()}")
-            else:
-                _pip(venv, "install", "--no-deps", "--force-reinstall", str(wheel))
+            # pip takes a wheel of the version that is there already as installed
+            _pip(venv, "install", "--no-deps", "--force-reinstall", str(wheel))
         record.write_text(json.dumps(wanted))
     return venv
+
+
+def recorded(record: Path) -> dict[str, str]:
+    """Return the digests of what is installed; empty where nothing is."""
+    found: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    return found
 
 
 def digests(project_root: Path) -> dict[str, str]:
@@ -105,7 +112,13 @@ def digests(project_root: Path) -> dict[str, str]:
     return {"dependencies": hashlib.sha256(text).hexdigest(), "sources": sources.hexdigest()}
 
 
-def call(argv: Sequence[str], *, timeout: float = 60, env: dict[str, str] | None = None) -> str:
+def call(
+    argv: Sequence[str],
+    *,
+    timeout: float = 60,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> str:
     """Run a command and return its output; raise ClusterError with its last words."""
     try:
         done = subprocess.run(
@@ -116,6 +129,7 @@ def call(argv: Sequence[str], *, timeout: float = 60, env: dict[str, str] | None
             text=True,
             timeout=timeout,
             env=env,
+            cwd=cwd,
             check=False,
         )
     except FileNotFoundError as error:
@@ -165,3 +179,8 @@ def _pip(venv: Path, *words: str) -> None:
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     call([python, "-m", "pip", *words, *quiet], timeout=1200, env=env)
+
+
+if __name__ == "__main__":
+    ensure_users()
+    ensure_venv(Path(sys.argv[1]))

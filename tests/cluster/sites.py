@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.slurm import SlurmCluster
+from tests.cluster.daemons import wait_until
+from tests.cluster.face import Cluster
 from tests.cluster.users import ClusterUser
 
 SITE = """\
 name: testcluster
-description: Five nodes on one machine
+description: A Slurm for tests
 scheduler: slurm
 user_state: {state}
 login_hosts: [localhost]
@@ -27,9 +28,9 @@ node_types:
     max_memory: 7000 MiB
     walltime: "00:10:00"
     max_walltime: "01:00:00"
-    max_nodes: 4
+    max_nodes: {nodes}
     max_jobs: 20
-    interface: lo
+    interface: {interface}
     dask: {{processes: 1, threads: 2}}
     options:
       begin: {{directive: "--begin={{value}}", pattern: "now\\\\+[0-9]+"}}
@@ -53,9 +54,15 @@ scratch:
 """
 
 
-def write_site(path: Path, *, scratch_root: Path, state: str) -> Path:
+ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED", "NODE_FAIL"}
+
+
+def write_site(
+    path: Path, *, scratch_root: Path, state: str, interface: str = "lo", nodes: int = 4
+) -> Path:
     """Write the cluster's site YAML, readable by everybody, and return its path."""
-    path.write_text(SITE.format(scratch=scratch_root, state=state))
+    text = SITE.format(scratch=scratch_root, state=state, interface=interface, nodes=nodes)
+    path.write_text(text)
     path.chmod(0o644)
     return path
 
@@ -94,6 +101,21 @@ class CommandLine:
         assert found["format"] == 1
         return found
 
+    def sbatch(self, script: Path, *words: str, timeout: float = 240) -> tuple[int, str]:
+        """Submit a hand-written job and wait for its end; return its exit code and its id.
+
+        `sbatch --wait` looks after 2, 8, 32, 32 … seconds.
+        """
+        argv = ["sbatch", "--parsable", *words, str(script)]
+        job = self.user.run(argv, cwd=self.here).stdout.strip()
+
+        def shown(name: str) -> str:
+            text = self.user.run(["scontrol", "--oneliner", "show", "job", job]).stdout
+            return text.partition(f" {name}=")[2].split()[0]
+
+        assert wait_until(lambda: shown("JobState") in ENDED, timeout, every=0.5), shown("JobState")
+        return int(shown("ExitCode").partition(":")[0]), job
+
     def script(self, name: str, text: str) -> Path:
         """Write a program of the user's where the nodes see it."""
         path = self.here / name
@@ -102,8 +124,14 @@ class CommandLine:
         return path
 
 
-def command_line(cluster: SlurmCluster, user: ClusterUser) -> CommandLine:
+def command_line(cluster: Cluster, user: ClusterUser) -> CommandLine:
     """Return `pangeo-hpc` for a user of a cluster, whose state lies where the nodes see it."""
     state = f"{user.shared.parent}/{{user}}/state"
-    site = cluster.directory / "site.yaml"
-    return CommandLine(user, write_site(site, scratch_root=cluster.scratch_root, state=state))
+    site = write_site(
+        cluster.directory / "site.yaml",
+        scratch_root=cluster.scratch_root,
+        state=state,
+        interface=cluster.interface,
+        nodes=len(cluster.shape.up),
+    )
+    return CommandLine(user, site)

@@ -2,18 +2,16 @@
 
 import atexit
 import os
-import re
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tests.cluster import accounting, cgroups, layout, machine, record
-from tests.cluster.config import NODES, UP_NODES, ClusterConfig
+from tests.cluster.config import NODES, ONE_MACHINE, UP_NODES, ClusterConfig
 from tests.cluster.daemons import (
     Daemon,
     Process,
@@ -23,12 +21,15 @@ from tests.cluster.daemons import (
     wait_until,
 )
 from tests.cluster.errors import ClusterError
+from tests.cluster.face import Cluster
 from tests.cluster.find import left_by_users, on_nodes
-from tests.cluster.users import ClusterUser
 
 
-class SlurmCluster:
-    """Daemons, nodes and users of one cluster; a context manager."""
+class SlurmCluster(Cluster):
+    """Daemons, nodes and users of one cluster on this machine."""
+
+    shape = ONE_MACHINE
+    interface = "lo"
 
     def __init__(self, config: ClusterConfig | None = None, *, owned: bool = True) -> None:
         """Describe a cluster; owned means that it ends with this process."""
@@ -49,18 +50,6 @@ class SlurmCluster:
             cluster.daemons[name] = layout.daemon(found, name)
             cluster.daemons[name].process = process
         return cluster
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     # What others need to know
 
@@ -87,51 +76,23 @@ class SlurmCluster:
         return self.record.memory_limits
 
     @property
-    def scratch_root(self) -> Path:
-        """Return the directory of users' scratch; login side and nodes see it."""
-        return self.directory / "scratch"
-
-    @property
     def local_disk(self) -> Path:
         """Return the directory that is another one on each node, empty at its start."""
         return self.directory / "local"
 
-    def scratch_dir(self, user: str) -> Path:
-        """Return a user's private directory below scratch_root."""
-        return self.scratch_root / user
-
-    def shared_dir(self, user: str) -> Path:
-        """Return a user's private directory outside /home that the nodes see."""
-        return self.directory / "shared" / user
+    @property
+    def secrets(self) -> list[Path]:
+        """Return the munge key and the password of the database."""
+        found = [self.directory / "munge" / "key"]
+        return [*found, self.directory / "slurmdbd.conf"] if self.config.accounting else found
 
     def environment(self) -> dict[str, str]:
         """Return what users' commands need to find this cluster."""
         return {"SLURM_CONF": str(self.directory / "slurm.conf")}
 
-    def user(self, name: str) -> ClusterUser:
-        """Return one of the cluster's Unix users."""
-        return ClusterUser(self, name)
-
-    def run_as(
-        self, user: str, argv: Sequence[str | Path], **options: Any
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run a command as a Unix user; the options are those of ClusterUser.run."""
-        return self.user(user).run(argv, **options)
-
     def admin(self, argv: Sequence[str], timeout: float = 60) -> str:
         """Run a Slurm command as root and return its output."""
         return machine.call(argv, timeout=timeout, env=layout.environment(self.record))
-
-    def node_states(self) -> dict[str, str]:
-        """Return the state of each node in sinfo's words, such as idle, mixed, down*."""
-        text = self.admin(["sinfo", "--noheader", "--Node", "--format=%N %T"])
-        return dict(line.split(maxsplit=1) for line in text.splitlines())
-
-    def sdiag_counts(self) -> dict[str, int]:
-        """Return how often each message type was asked of the controller."""
-        text = self.admin(["sdiag"])
-        part = text.partition("by message type")[2].partition("by user")[0]
-        return {name: int(n) for name, n in re.findall(r"(\w+)\s+\(\s*\d+\) count:(\d+)", part)}
 
     def pids(self, node: str | None = None) -> list[int]:
         """Return the processes of one node or of all: slurmd, steps and jobs."""
@@ -191,6 +152,28 @@ class SlurmCluster:
         self.stop_controller()
         self.start_controller()
 
+    @contextmanager
+    def configured(self, *lines: str) -> Iterator[None]:
+        """Run the cluster with more lines in slurm.conf for a while."""
+        conf = self.directory / "slurm.conf"
+        before = conf.read_text()
+        try:
+            conf.write_text("\n".join([before, *lines, ""]))
+            self.restart_controller()
+            yield
+        finally:
+            conf.write_text(before)
+            self.restart_controller()
+
+    def stop_database(self) -> None:
+        """End slurmdbd; jobs go on, and nobody is told of accounts and history."""
+        self.daemons["slurmdbd"].stop()
+
+    def start_database(self) -> None:
+        """Start slurmdbd and wait until it answers."""
+        self._start("slurmdbd")
+        self._wait("slurmdbd", self._database_answers)
+
     def kill_node(self, name: str, *, only_daemon: bool = False) -> None:
         """Let a node die at once with all its processes, or only its slurmd.
 
@@ -199,10 +182,6 @@ class SlurmCluster:
         self.daemons[name].stop(signal.SIGKILL)
         if not only_daemon:
             end_all(lambda: self.pids(name))
-
-    def mark_down(self, name: str, reason: str = "test") -> None:
-        """Tell the controller that a node failed; its jobs end or are requeued."""
-        self.admin(["scontrol", "update", f"nodename={name}", "state=down", f"reason={reason}"])
 
     def start_node(self, name: str) -> None:
         """Start a node's slurmd and wait until the controller can use the node."""
@@ -253,6 +232,12 @@ class SlurmCluster:
 
     def _is(self, node: str, *states: str) -> bool:
         return self.node_states()[node] in states
+
+    def _database_answers(self) -> bool:
+        try:
+            return bool(self.admin(["sacctmgr", "--noheader", "show", "cluster"]))
+        except ClusterError:
+            return False
 
     def _controller_answers(self) -> bool:
         try:

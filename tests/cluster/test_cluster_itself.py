@@ -7,19 +7,21 @@ import socket
 import subprocess
 import sys
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import cgroups, machine, record
-from tests.cluster.config import BASE, UP_NODES, ClusterConfig
+from tests.cluster.config import BASE, ClusterConfig
 from tests.cluster.conftest import PROJECT
 from tests.cluster.daemons import Process, wait_until
 from tests.cluster.errors import ClusterError
+from tests.cluster.face import Cluster
+from tests.cluster.sites import ENDED
 from tests.cluster.slurm import SlurmCluster, sweep
 from tests.cluster.users import ClusterUser
 
-ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED", "NODE_FAIL"}
 EAT = "x = bytearray(400 << 20); import time; time.sleep(60)"
 
 
@@ -60,24 +62,26 @@ def output(user: ClusterUser, job: str) -> str:
     return user.run(["cat", user.scratch / f"{job}.out"]).stdout
 
 
-def test_four_nodes_are_idle_and_one_is_down(cluster: SlurmCluster) -> None:
-    """Four nodes take jobs and c5 does not."""
-    assert wait_until(lambda: cluster.node_states()["c4"] == "idle", 30)
+def test_all_nodes_are_idle_but_one_is_down(cluster: Cluster) -> None:
+    """All nodes take jobs, but for one."""
+    up, (down,) = cluster.shape.up, cluster.shape.down
+    assert wait_until(lambda: cluster.node_states()[up[-1]] == "idle", 30)
     states = cluster.node_states()
-    assert {name: states[name] for name in UP_NODES} == dict.fromkeys(UP_NODES, "idle")
-    assert states["c5"].startswith("down")
+    assert {name: states[name] for name in up} == dict.fromkeys(up, "idle")
+    assert states[down].startswith("down")
 
 
-def test_a_job_runs_on_three_nodes(alice: ClusterUser) -> None:
+def test_a_job_runs_on_three_nodes(cluster: Cluster, alice: ClusterUser) -> None:
     """The steps of a job run on as many nodes as it asked for, each with its own name."""
     job = submit(alice, "--nodes=3", "--ntasks-per-node=1", "--wrap=srun hostname")
     assert final_state(alice, job) == "COMPLETED"
-    assert len(set(output(alice, job).split()) & set(UP_NODES)) == 3
+    assert len(set(output(alice, job).split()) & set(cluster.shape.up)) == 3
 
 
-def test_node_names_resolve(alice: ClusterUser) -> None:
-    """The login side reaches a node by its name."""
-    assert alice.run(["getent", "hosts", "c3"]).stdout.startswith("127.0.0.1")
+def test_node_names_resolve(cluster: Cluster, alice: ClusterUser) -> None:
+    """The login side reaches a node by its name, at the interface they share."""
+    address = alice.run(["getent", "hosts", "c3"]).stdout.split()[0]
+    assert ip_address(address).is_loopback == (cluster.interface == "lo")
 
 
 def test_jobs_use_the_project(alice: ClusterUser) -> None:
@@ -94,7 +98,7 @@ def test_a_job_over_its_walltime_times_out(alice: ClusterUser) -> None:
     assert final_state(alice, job, 150) == "TIMEOUT"
 
 
-def test_a_job_over_its_memory_is_killed(cluster: SlurmCluster, alice: ClusterUser) -> None:
+def test_a_job_over_its_memory_is_killed(cluster: Cluster, alice: ClusterUser) -> None:
     """A job that takes more memory than it asked for ends as OUT_OF_MEMORY.
 
     Where the machine has no cgroups for it, Slurm kills the job and calls it FAILED (22.05).
@@ -157,15 +161,15 @@ def test_pending_jobs_say_why(alice: ClusterUser) -> None:
         alice.run(["scancel", *jobs])
 
 
-def test_gpus_are_counted(alice: ClusterUser) -> None:
+def test_gpus_are_counted(cluster: Cluster, alice: ClusterUser) -> None:
     """A job gets the GPUs it asked for as numbers, on the one node that has some."""
     words = ["--partition=gpu", "--gres=gpu:1", "--wrap=hostname; echo $CUDA_VISIBLE_DEVICES"]
     job = submit(alice, *words)
     assert final_state(alice, job) == "COMPLETED"
-    assert output(alice, job).split() == ["c4", "0"]
+    assert output(alice, job).split() == [cluster.shape.gpu, "0"]
 
 
-def test_users_are_real(cluster: SlurmCluster, alice: ClusterUser, bob: ClusterUser) -> None:
+def test_users_are_real(cluster: Cluster, alice: ClusterUser, bob: ClusterUser) -> None:
     """Each user runs as a Unix user with a clean environment and private directories."""
     uid = pwd.getpwnam("alice").pw_uid
     assert alice.run(["id", "-u"]).stdout.strip() == str(uid)
@@ -175,8 +179,9 @@ def test_users_are_real(cluster: SlurmCluster, alice: ClusterUser, bob: ClusterU
     assert "AWS_CA_BUNDLE" not in names
     for path in (alice.home, alice.scratch, alice.shared):
         assert bob.run(["ls", path], check=False).returncode != 0
-    for secret in ("munge/key", "slurmdbd.conf"):
-        assert alice.run(["cat", cluster.directory / secret], check=False).returncode == 1
+    for secret in cluster.secrets:
+        assert secret.stat().st_size
+        assert alice.run(["cat", secret], check=False).returncode == 1
 
 
 def test_a_command_that_hangs_ends_at_its_timeout(alice: ClusterUser) -> None:
@@ -194,7 +199,7 @@ def test_input_reaches_a_command(alice: ClusterUser) -> None:
     assert output(alice, job) == "from stdin\n"
 
 
-def test_questions_are_counted(cluster: SlurmCluster, alice: ClusterUser) -> None:
+def test_questions_are_counted(cluster: Cluster, alice: ClusterUser) -> None:
     """The controller counts each squeue."""
     kinds = {"REQUEST_JOB_INFO", "REQUEST_JOB_USER_INFO", "REQUEST_JOB_INFO_SINGLE"}
 
@@ -207,6 +212,7 @@ def test_questions_are_counted(cluster: SlurmCluster, alice: ClusterUser) -> Non
     assert asked() - before == 3
 
 
+@pytest.mark.own_daemons
 def test_jobs_outlive_the_controller(cluster: SlurmCluster, alice: ClusterUser) -> None:
     """A job goes on while the controller is away, and squeue fails in that time."""
     job = submit(alice, "--wrap=sleep 600")
@@ -221,6 +227,7 @@ def test_jobs_outlive_the_controller(cluster: SlurmCluster, alice: ClusterUser) 
     assert final_state(alice, job) == "CANCELLED"
 
 
+@pytest.mark.own_daemons
 def test_a_node_can_fail_and_come_back(cluster: SlurmCluster, alice: ClusterUser) -> None:
     """A killed node's processes are gone, its job is requeued with its id, the node returns."""
     job = submit(alice, "--nodelist=c2", "--requeue", "--wrap=sleep 600")
@@ -283,6 +290,7 @@ def test_two_clusters_do_not_meet(
     alice.run(["scancel", job])
 
 
+@pytest.mark.own_daemons
 def test_stop_leaves_nothing() -> None:
     """After stop() no process, cgroup, mount or file of the cluster is left."""
     cluster = SlurmCluster(ClusterConfig(accounting=False))
@@ -304,6 +312,7 @@ def test_stop_leaves_nothing() -> None:
     assert subprocess.run(["pgrep", "-f", "^sleep 4712"], check=False).returncode == 1
 
 
+@pytest.mark.own_daemons
 def test_a_killed_run_is_cleared_away_by_the_next() -> None:
     """What a test run left that was killed with SIGKILL ends before the next cluster starts."""
     code = (
@@ -327,6 +336,7 @@ def test_a_killed_run_is_cleared_away_by_the_next() -> None:
     assert not any(process.alive for process in found.processes.values())
 
 
+@pytest.mark.own_daemons
 def test_a_daemon_that_dies_is_named() -> None:
     """A start that fails names the daemon and shows its command and the end of its log."""
     place = BASE / f"dies-{os.getpid()}"

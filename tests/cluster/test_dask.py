@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.face import Cluster
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
-from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
 PYTHON = f"{VENV}/bin/python"
@@ -185,12 +185,11 @@ def sbatch(cli: CommandLine, script: str, *options: str) -> tuple[int, str, Any]
     job = cli.script("hand.sh", f"{head}export PANGEO_HPC_SITE={cli.site}\n{PYTHON} {script}\n")
     output = cli.here / "hand.out"
     output.unlink(missing_ok=True)
-    words = ["sbatch", "--parsable", "--wait", f"--output={output}", *options, str(job)]
-    done = cli.user.run(words, check=False, timeout=240, cwd=cli.here)
+    code, number = cli.sbatch(job, f"--output={output}", *options)
     said = output.read_text()
     lines = [line for line in said.splitlines() if line.startswith("[")]
     assert lines, said
-    return done.returncode, done.stdout.strip(), json.loads(lines[0])
+    return code, number, json.loads(lines[0])
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -261,7 +260,7 @@ def test_nodes_without_home_and_commands(hard_cli: CommandLine, hard_alice: Clus
     assert len(set(hosts)) == 2
 
 
-def test_only_its_owner_gets_in(cluster: SlurmCluster, cli: CommandLine, bob: ClusterUser) -> None:
+def test_only_its_owner_gets_in(cluster: Cluster, cli: CommandLine, bob: ClusterUser) -> None:
     """Another user of the host reaches the scheduler's port, and nothing behind it."""
     text = (
         "import pangeo_hpc\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.face import Cluster
 from tests.cluster.sites import CommandLine
-from tests.cluster.slurm import SlurmCluster
 
 MODULE = """\
 #%Module
@@ -30,7 +30,7 @@ if sys.argv[1:] == ["workers"]:
 
 
 @pytest.fixture(scope="module")
-def site(cli: CommandLine, cluster: SlurmCluster, venv: Path) -> Path:
+def site(cli: CommandLine, cluster: Cluster, venv: Path) -> Path:
     """A site with an installed environment, which needs a module of the site's module system."""
     modules = cluster.directory / "modules"
     (modules / "netcdf").mkdir(parents=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.face import Cluster
 from tests.cluster.sites import CommandLine, write_site
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
@@ -55,13 +56,14 @@ def test_a_signal_is_named(cli: CommandLine, ends: str) -> None:
     assert (last["state"], last["exit_code"]) == ("failed", 134)
 
 
-def test_out_of_memory_is_named(cli: CommandLine, ends: str, cluster: SlurmCluster) -> None:
+def test_out_of_memory_is_named(cli: CommandLine, ends: str, cluster: Cluster) -> None:
     """A job beyond its memory ended for that reason."""
     cli("submit", ends, "--name", "hog", "--wait", "--", "hog", code=1)
     wanted = "out of memory" if cluster.memory_limits == "cgroup" else "failed"
     assert attempt(cli, "hog")["state"] == wanted
 
 
+@pytest.mark.slow
 def test_walltime_is_named(cli: CommandLine, ends: str) -> None:
     """A job beyond its walltime ended for that reason."""
     words = ("submit", ends, "--name", "slow", "--node-type", "short", "--wait", "--", "sleep")
@@ -154,6 +156,7 @@ def test_a_killed_submitter_leaves_one_job(cli: CommandLine, alice: ClusterUser,
     cli("runs", "cancel", "killed")
 
 
+@pytest.mark.own_daemons
 def test_no_controller(cli: CommandLine, ends: str, cluster: SlurmCluster) -> None:
     """Without a controller: exit code 4, its words, and no news is not an end."""
     cli("submit", ends, "--name", "patient", "--option", "begin=now+600", "--", "0")
@@ -170,7 +173,7 @@ def test_no_controller(cli: CommandLine, ends: str, cluster: SlurmCluster) -> No
     cli("submit", ends, "--name", "unheard", "--wait", "--", "0")
 
 
-def test_one_question_for_many_runs(cli: CommandLine, ends: str, cluster: SlurmCluster) -> None:
+def test_one_question_for_many_runs(cli: CommandLine, ends: str, cluster: Cluster) -> None:
     """`runs list` asks the controller once, however many runs are alive."""
     names = [f"many{number}" for number in range(6)]
     for name in names:
@@ -185,16 +188,17 @@ def test_one_question_for_many_runs(cli: CommandLine, ends: str, cluster: SlurmC
         cli("runs", "cancel", name)
 
 
-def test_nodes(cli: CommandLine) -> None:
+def test_nodes(cli: CommandLine, cluster: Cluster) -> None:
     """Counts by node type, and a start only where a job can start."""
     rows = {row["node_type"]: row for row in cli.json("nodes")["node_types"]}
-    assert sum(rows["compute"][state] for state in ("idle", "partly", "busy", "down")) == 4
+    counted = sum(rows["compute"][state] for state in ("idle", "partly", "busy", "down"))
+    assert counted == len(cluster.shape.up)
     assert rows["down"]["down"] == 1
     assert rows["down"]["start"] is None
     assert rows["compute"]["start"] is not None
 
 
-def test_disk_full(cli: CommandLine, ends: str, alice: ClusterUser, cluster: SlurmCluster) -> None:
+def test_disk_full(cli: CommandLine, ends: str, alice: ClusterUser, cluster: Cluster) -> None:
     """A full disk is one clear error, exit code 5, and nothing was submitted."""
     small = cluster.directory / "small"
     small.mkdir()
@@ -211,9 +215,7 @@ def test_disk_full(cli: CommandLine, ends: str, alice: ClusterUser, cluster: Slu
         cluster.admin(["umount", str(small)])
 
 
-def test_no_permission(
-    cli: CommandLine, ends: str, bob: ClusterUser, cluster: SlurmCluster
-) -> None:
+def test_no_permission(cli: CommandLine, ends: str, bob: ClusterUser, cluster: Cluster) -> None:
     """Somebody else's folder is an error of permission, exit code 5."""
     path, state = cluster.directory / "bobs.yaml", f"{bob.home}/{{user}}"
     site = write_site(path, scratch_root=cluster.scratch_root, state=state)

@@ -110,10 +110,9 @@ def by_hand(science: Science, name: str) -> None:
             pangeo-hpc --site {science.cli.site} run {science.script} --name {name}
             """),
     )
-    words = ["sbatch", "--parsable", "--wait", str(script)]
-    done = science.user.run(words, check=False, timeout=300, cwd=science.cli.here)
+    code, _ = science.cli.sbatch(script, timeout=300)
     log = (science.cli.here / f"{name}.log").read_text()
-    assert done.returncode == 0, log
+    assert code == 0, log
     np.testing.assert_allclose(science.result(), science.reference(), rtol=1e-6)
     hosts = json.loads(next(li for li in log.splitlines() if li.startswith("[")))
     assert set(hosts) == {"c1", "c2", "c3"}

@@ -129,7 +129,7 @@ def test_a_hand_written_script_of_three_nodes(
         "#SBATCH --time=5 --mem=1500M\n"
         f"pangeo-hpc --site {cli.site} run {roots} --name byhand-roots -- byhand.zarr 0\n",
     )
-    alice.run(["sbatch", "--wait", str(script)], timeout=240)
+    assert cli.sbatch(script)[0] == 0
     check(alice.scratch / "byhand.zarr")
 
 
@@ -192,6 +192,7 @@ def test_a_requeued_attempt_follows_the_one_that_still_lives(
     check(alice.scratch / "twice.zarr")
 
 
+@pytest.mark.slow
 def test_it_stops_before_the_walltime_and_goes_on(
     cli: CommandLine, alice: ClusterUser, roots: str
 ) -> None:

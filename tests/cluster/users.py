@@ -12,13 +12,13 @@ from tests.cluster.find import MARK
 from tests.cluster.machine import VENV
 
 if TYPE_CHECKING:
-    from tests.cluster.slurm import SlurmCluster
+    from tests.cluster.face import Cluster
 
 
 class ClusterUser:
     """One Unix user on the login side of one cluster."""
 
-    def __init__(self, cluster: "SlurmCluster", name: str) -> None:
+    def __init__(self, cluster: "Cluster", name: str) -> None:
         entry = pwd.getpwnam(name)
         self.cluster = cluster
         self.name = name

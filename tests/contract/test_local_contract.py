@@ -76,6 +76,7 @@ class TestLocalContract(SchedulerContract):
         Situation.HISTORY: Recorded(
             answers=[told(_BY_ID["1"], _BY_ID["3"])], ids=["1", "3"], states={"3": JobState.FAILED}
         ),
+        Situation.SETTINGS: Recorded(answers=[], settings=(False, True, True)),
     }
     inside: ClassVar[tuple[Mapping[str, str], AllocationFacts] | None] = (
         {

@@ -32,6 +32,18 @@ def refused(number: int, words: str) -> Recorded:
     return Recorded(answers=[said("40", number)], says=words)
 
 
+def server(
+    attribute: str, value: str | None, *, settings: tuple[bool | None, bool | None, bool | None]
+) -> Recorded:
+    """Return what a server says whose administrator set, or never set, one attribute."""
+    text, told = said("02", 3).stdout, f'"{attribute}":\t"True"'
+    assert told in text
+    changed = f'"{attribute}":\t"{value}"' if value else '"never":\t"set"'
+    return Recorded(
+        answers=[replace(said("02", 3), stdout=text.replace(told, changed))], settings=settings
+    )
+
+
 class TestPBSContract(SchedulerContract):
     recordings: ClassVar = {
         Situation.NORMAL: [
@@ -152,6 +164,14 @@ class TestPBSContract(SchedulerContract):
             Recorded(answers=[said("65", 4)], ids=["171.pbs-login"]),
             Recorded(answers=[said("98", 6)], ids=["790.pbs-login"]),
             Recorded(answers=[said("11", 5)], ids=["999999"]),
+        ],
+        Situation.SETTINGS: [
+            Recorded(answers=[said("02", 3)], settings=(False, True, True)),
+            server("query_other_jobs", "False", settings=(True, False, True)),
+            server("job_history_enable", "False", settings=(False, True, False)),
+            # a server tells only what was set once; history is off unless it was turned on
+            server("query_other_jobs", None, settings=(None, False, True)),
+            server("job_history_enable", None, settings=(False, True, False)),
         ],
     }
     inside = (

@@ -8,7 +8,7 @@ from pangeo_hpc.schedulers.base import AllocationFacts, JobState, Scheduler, Sch
 from pangeo_hpc.schedulers.slurm import Slurm
 from pangeo_hpc.testing import Recorded, SchedulerContract, Situation
 from pangeo_hpc.units import MIB
-from tests.recordings.slurm_steps import asked, ids, noted
+from tests.recordings.slurm_steps import asked, ids, noted, steps
 
 
 def told(case: str, states: dict[str, JobState], *answers: Result) -> Recorded:
@@ -27,6 +27,13 @@ def cut(result: Result, share: float) -> Result:
 
 def refused(case: str, label: str, words: str) -> Recorded:
     return Recorded(answers=[noted(case, label)], says=words)
+
+
+def settings(
+    case: str, label: str, *, private: bool, sees_all: bool, history: bool | None
+) -> Recorded:
+    answers = [step.result for step in steps(case) if step.note == label]
+    return Recorded(answers=answers, settings=(private, sees_all, history))
 
 
 QUEUE = asked("20", "squeue")
@@ -246,6 +253,13 @@ class TestSlurmContract(SchedulerContract):
                 },
             ),
             Recorded(answers=[asked("90", "sacct", 1), asked("90", "squeue", 2)], ids=["99999"]),
+        ],
+        Situation.SETTINGS: [
+            settings("73", "open", private=False, sees_all=True, history=True),
+            settings("73", "private", private=True, sees_all=False, history=True),
+            settings("73", "operator", private=True, sees_all=True, history=True),
+            settings("73", "slurmdbd is away", private=False, sees_all=True, history=None),
+            settings("91", "without", private=False, sees_all=True, history=False),
         ],
     }
     inside = (

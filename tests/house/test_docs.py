@@ -12,7 +12,12 @@ import pytest
 from pangeo_hpc.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "docker" / "README.md",
+    *sorted((ROOT / "docs").glob("**/*.md")),
+]
 BLOCK = re.compile(r"^```(\w+)?(?: (\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TEXT = "\n".join(page.read_text() for page in PAGES)
 

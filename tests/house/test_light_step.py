@@ -30,7 +30,7 @@ def test_import_is_light() -> None:
     "words", [["--help"], ["--version"], ["submit", "--help"], ["runs", "--help"],
               ["site", "--help"], ["nodes", "--help"], ["scratch", "path", "--help"],
               ["run", "--help"], ["demo", "--help"], ["lab", "--help"],
-              ["lab", "start", "--help"]],
+              ["lab", "start", "--help"], ["doctor", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_help_is_light(words: list[str]) -> None:

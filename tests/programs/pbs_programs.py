@@ -50,7 +50,8 @@ def install(folder: Path, **told: object) -> Path:
 def tell(programs: Path, **told: object) -> None:
     """Tell the programs how to behave from now on.
 
-    ``paused`` starts no jobs; ``history`` False keeps none; ``down`` names programs that cannot
+    ``paused`` starts no jobs; ``history`` False keeps none; ``private`` says that nobody sees
+    others' jobs; ``down`` names programs that cannot
     reach the server, ``hang`` those that never answer, ``mute`` those that do their work and then
     say that the server is gone; ``json`` is "broken" (releases to 23.06) or "first" (later ones).
     """
@@ -302,7 +303,7 @@ def qstat(queue: Queue, arguments: list[str]) -> str:
     if "F" in flags and "f" not in flags:
         raise Refusal(2, "qstat: conflicting options.\nusage: \nqstat [-f]")
     if "Q" in flags or "B" in flags:
-        return _document(*_server_facts("Q" in flags))
+        return _document(*_server_facts(queue, "Q" in flags))
     history = queue.told.get("history", True)
     if "x" in flags and not history:
         sys.stderr.write("qstat: PBS is not configured to maintain job history\n")
@@ -402,9 +403,11 @@ def _as_text(records: dict[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _server_facts(of_queues: bool) -> tuple[str, dict[str, Any]]:
+def _server_facts(queue: Queue, of_queues: bool) -> tuple[str, dict[str, Any]]:
     if not of_queues:
-        return "Server", {SERVER: {"default_queue": "short"}}
+        facts = {"default_queue": "short", "query_other_jobs": not queue.told.get("private", False)}
+        facts |= {"job_history_enable": queue.told.get("history", True)}
+        return "Server", {SERVER: {name: str(value) for name, value in facts.items()}}
     queues = {}
     for name, limits in QUEUES.items():
         queues[name] = {"queue_type": "Execution", "enabled": "True", "started": "True"}

@@ -16,8 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -162,20 +161,6 @@ class Case:
         ):
             text = re.sub(pattern, neutral, text)
         return text
-
-
-@contextmanager
-def changed_configuration(cluster: SlurmCluster, lines: str) -> Iterator[None]:
-    """Run the cluster with more lines in slurm.conf."""
-    conf = cluster.directory / "slurm.conf"
-    before = conf.read_text()
-    try:
-        conf.write_text(f"{before}\n{lines}\n")
-        cluster.restart_controller()
-        yield
-    finally:
-        conf.write_text(before)
-        cluster.restart_controller()
 
 
 CASES: dict[str, tuple[str, Callable[[Case], None]]] = {}
@@ -354,7 +339,7 @@ def _node_failure(it: Case) -> None:
 @case("32-preempted", "a job that one of a better partition pushed out")
 def _preempted(it: Case) -> None:
     preempt = "PreemptType=preempt/partition_prio\nPreemptMode=CANCEL"
-    with changed_configuration(it.cluster, preempt):
+    with it.cluster.configured(preempt):
         it.submit("victim", "sleep 300", "-w c2", cores=8)
         it.wait(["RUNNING"])
         it.cluster.admin(["scontrol", "update", "partitionname=short", "prioritytier=9"])
@@ -398,7 +383,7 @@ def _refusals(it: Case) -> None:
 
 @case("41-enforced-limits", "the same where EnforcePartLimits=ALL: limits of queues are told")
 def _enforced(it: Case) -> None:
-    with changed_configuration(it.cluster, "EnforcePartLimits=ALL"):
+    with it.cluster.configured("EnforcePartLimits=ALL"):
         it.submit("walltime", queue="short", walltime=timedelta(hours=1))
         it.submit("cores", cores=99)
         it.submit("nodes", nodes=9)
@@ -466,14 +451,36 @@ def _no_database(it: Case) -> None:
     it.submit("ended", "exit 3")
     it.submit("running")
     it.wait(["FAILED"], "ended")
-    it.cluster.daemons["slurmdbd"].stop()
+    it.cluster.stop_database()
     try:
         it.history("ended", "running")
         it.ask(SLURM.history([it.ids["ended"], "99999"]))
         it.ask(SLURM.find("other-x7k2", "alice"))
         it.ask(SLURM.accounts("alice"))
     finally:
-        it.cluster._start("slurmdbd")
+        it.cluster.start_database()
+        time.sleep(3)
+
+
+@case("73-settings", "what Slurm shows and keeps: open, private to users, operators, no slurmdbd")
+def _settings(it: Case) -> None:
+    it.ask(SLURM.settings("alice"), "open")
+    with it.cluster.configured("PrivateData=jobs,usage"):
+        it.ask(SLURM.settings("alice"), "private")
+        it.cluster.admin(
+            ["sacctmgr", "-i", "modify", "user", "alice", "set", "adminlevel=operator"]
+        )
+        try:
+            it.ask(SLURM.settings("alice"), "operator")
+        finally:
+            it.cluster.admin(
+                ["sacctmgr", "-i", "modify", "user", "alice", "set", "adminlevel=none"]
+            )
+    it.cluster.stop_database()
+    try:
+        it.ask(SLURM.settings("alice"), "slurmdbd is away")
+    finally:
+        it.cluster.start_database()
         time.sleep(3)
 
 
@@ -532,6 +539,11 @@ def _without(it: Case) -> None:
     it.ask(clusters.status([it.ids["running"]]), "a cluster is named")
 
 
+@case("91-no-slurmdbd-settings", "what a Slurm without accounting shows and keeps")
+def _settings_without(it: Case) -> None:
+    it.ask(SLURM.settings("alice"), "without")
+
+
 @case("60-named-cluster", "a cluster is named: every command is given --clusters")
 def _named(it: Case) -> None:
     named = Slurm(SchedulerOptions(cluster="pangeo"))
@@ -556,7 +568,7 @@ def main(wanted: list[str]) -> None:
     HERE.mkdir(exist_ok=True)
     chosen = {name: CASES[name] for name in wanted or CASES}
     for accounting in (True, False):
-        names = [name for name in chosen if (name == "90-no-slurmdbd") != accounting]
+        names = [name for name in chosen if ("no-slurmdbd" in name) != accounting]
         if not names:
             continue
         with SlurmCluster(ClusterConfig(accounting=accounting)) as cluster:

@@ -10,7 +10,7 @@ from pangeo_hpc.errors import SchedulerError, SubmitRefused, UsageError
 from pangeo_hpc.run import Recorder, Result, converse, minimal_environment
 from pangeo_hpc.schedulers.base import AllocationFacts, Node, NodeState, SchedulerOptions
 from pangeo_hpc.schedulers.pbs import PBS
-from pangeo_hpc.schedulers.pbs_nodes import counts_as, nodes
+from pangeo_hpc.schedulers.pbs_nodes import counts_as, nodes, settings
 from pangeo_hpc.schedulers.pbs_text import read_json, read_text
 from pangeo_hpc.testing import Step, read_transcript
 from pangeo_hpc.testing.contract import REQUEST
@@ -315,3 +315,19 @@ def test_step_needs_nodes():
     with pytest.raises(UsageError) as caught:
         pbs.step(["true"], AllocationFacts(job_id="1", nodes=()), cores=1, memory=None)
     assert "first node" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("user", "listed", "sees"),
+    [
+        ("hub", "", False),
+        ("hub", "root@pbs-login,hub@*", True),
+        ("hub", "hubert@*", False),
+        ("root", "", True),
+    ],
+)
+def test_who_sees_all_jobs(user, listed, sees):
+    """Where jobs are private, managers and operators of the server see them all, and root does."""
+    found = settings({"query_other_jobs": "False", "operators": listed}, user)
+    assert found.sees_all is sees
+    assert user in found.to_see_all

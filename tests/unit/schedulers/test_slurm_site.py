@@ -11,6 +11,7 @@ from pangeo_hpc.schedulers.base import (
     AllocationFacts,
     Node,
     NodeState,
+    Qos,
     Queue,
     SchedulerOptions,
 )
@@ -298,3 +299,28 @@ def test_recordings_tell_nothing_of_their_place():
             text = step.command + step.result.stdout + step.result.stderr
             assert "pangeo-hpc-test" not in text
             assert "/work" not in text.replace("/nowhere", "")
+
+
+def test_qos_and_their_limits():
+    """Slurm tells every QOS with its longest walltime; none where slurmdbd is away or absent."""
+    found = replay("73", slurm.settings("alice"))
+    assert found.qos == (
+        Qos(name="normal"),
+        Qos(name="high"),
+        Qos(name="tiny", max_walltime=timedelta(minutes=1)),
+    )
+    assert replay("73", slurm.settings("alice"), after="slurmdbd is away").qos is None
+    assert replay("91", slurm.settings("alice")).qos is None
+
+
+def test_settings_without_sacct_and_sacctmgr():
+    """Where the programs of the accounting are missing, what they would tell is not known."""
+
+    def runner(command: Command) -> Result:
+        if command.argv[0] == "scontrol":
+            return asked("73", "scontrol show config", 1)
+        raise CommandMissing(f"{command.argv[0]}: command not found")
+
+    found = converse(slurm.settings("alice"), runner)
+    assert (found.private_jobs, found.sees_all, found.history) == (True, None, None)
+    assert converse(slurm.settings("root"), runner).sees_all
