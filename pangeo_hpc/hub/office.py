@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pangeo_hpc import jobs
 from pangeo_hpc.errors import PangeoHpcError
+from pangeo_hpc.hub import texts
 from pangeo_hpc.hub.desk import Desk
 from pangeo_hpc.hub.poller import Poller
 from pangeo_hpc.run import AsyncRunner, aconverse, arun
@@ -28,6 +29,7 @@ class Office:
             raise ValueError(message)
         self.site, self.desk = site, desk
         self.hub: Hub = site.hub
+        self.texts = texts.load(self.hub.texts)
         self._runner = runner
         self._owners: dict[str, str] = {}
         self.pollers = {key: self._poller(key) for key in site.schedulers}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import cgroups, machine
+from tests.cluster import browser, cgroups, machine
+from tests.cluster.browser import chromium, page, plain_page, playwright
 from tests.cluster.config import ClusterConfig
 from tests.cluster.containers import attached
 from tests.cluster.errors import ClusterError
@@ -13,6 +14,8 @@ from tests.cluster.face import Cluster
 from tests.cluster.sites import CommandLine, command_line
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
+
+__all__ = ["chromium", "page", "plain_page", "playwright"]
 
 PROJECT = Path(__file__).parents[2]
 
@@ -30,6 +33,12 @@ def pytest_report_header() -> str:
         limits = attached.AttachedCluster().memory_limits
         return f"test cluster: {version}, attached, memory limits by {limits}"
     return f"test cluster: {version}, memory limits by {cgroups.probe()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the pictures of pages are."""
+    for line in browser.summary():
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(tryfirst=True)  # markers must be there before they are selected
