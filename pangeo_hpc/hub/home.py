@@ -2,22 +2,25 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.hub import facts
 from pangeo_hpc.hub.port import spawners_of
+from pangeo_hpc.hub.spawner import SiteSpawner
+from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
 from pangeo_hpc.server.clock import WARNINGS, Span
-from pangeo_hpc.units import format_duration
 
 _WORDS = {
+    JobState.STARTING: "starting",
     JobState.RUNNING: "running",
     JobState.ENDING: "ending",
-    JobState.SUSPENDED: "suspended by the scheduler",
+    JobState.SUSPENDED: "suspended",
 }
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,66 +43,73 @@ class Row:
     soon: bool = False
 
 
-def servers(user: Any) -> list[Row]:
-    """Return the servers of a user that are there or on their way; nothing for nobody."""
-    return list(_rows(user, time.time())) if user is not None else []
+@dataclass(frozen=True)
+class Table:
+    """The servers of one user that are there or on their way, and the page's words."""
+
+    rows: tuple[Row, ...] = ()
+    words: dict[str, str] = field(default_factory=dict)
 
 
-def _rows(user: Any, now: float) -> Iterator[Row]:
-    for outer, spawner in spawners_of(user):
-        known = spawner.server_state
-        if known is None or not outer.active:
-            continue
-        span, status = facts.span(spawner), facts.status(spawner)
+def servers(user: Any) -> Table:
+    """Return what the page shows of a user's servers; nothing for nobody."""
+    found = [pair for pair in spawners_of(user) if pair[0].active and pair[1].server_state]
+    if not found:
+        return Table()
+    texts, now = found[0][1].office.texts, time.time()
+    return Table(tuple(_rows(user, found, texts, now)), texts.part("home"))
+
+
+def _rows(
+    user: Any, found: list[tuple[Any, SiteSpawner]], texts: Texts, now: float
+) -> Iterator[Row]:
+    for outer, spawner in found:
+        known, status = spawner.server_state, facts.status(spawner)
         try:
             request = facts.request(spawner)
         except PangeoHpcError:
+            # the site has changed, and no longer offers this
             request = None
-        is_up = bool(outer.ready)
+        word = state_word(status, ready=bool(outer.ready), stopping=outer.pending == "stop")
         yield Row(
-            name=outer.name or "default server",
+            name=outer.name or texts("home.default_server"),
             url=user.server_url(outer.name),
-            state=state_words(status, ready=is_up, stopping=outer.pending == "stop"),
+            state=texts(f"home.states.{word}"),
             node_type=request.node_type if request else "",
-            node=known.node,
-            job=known.job,
-            **_clock(span, request, now),
+            node=known.node if known else "",
+            job=known.job if known else "",
+            **clock(facts.span(spawner), request, now, texts),
         )
 
 
-def state_words(status: JobStatus | None, *, ready: bool, stopping: bool) -> str:
-    """Return what a server does, in words of every day."""
+def state_word(status: JobStatus | None, *, ready: bool, stopping: bool) -> str:
+    """Return what a server does: the end of a text's name."""
     if stopping:
-        return "being stopped"
+        return "stopping"
     if status is None:
-        return "running" if ready else "handed to the scheduler"
+        return "running" if ready else "submitted"
     if status.state.waiting:
-        return "waiting in the queue"
+        return "waiting"
     if status.state is JobState.RUNNING and not ready:
         return "starting"
-    return _WORDS.get(status.state, str(status.state))
+    if status.state.ended:
+        return "ending"
+    return _WORDS.get(status.state, "unknown")
 
 
-def _clock(span: Span, request: JobRequest | None, now: float) -> dict[str, Any]:
+def clock(span: Span, request: JobRequest | None, now: float, texts: Texts) -> dict[str, Any]:
     """Return what the page tells of time: the part of a row that ticks."""
     left = span.left(now)
     told: dict[str, Any] = {"ends": span.ends, "time_left": "", "soon": False}
     if left is not None:
-        told["time_left"] = _minutes(left)
+        hours, minutes = divmod(left // _MINUTE, 60)
+        text = "home.hours" if hours else "home.minutes"
+        told["time_left"] = texts(text, hours=hours, minutes=minutes)
         told["soon"] = left <= max(WARNINGS)
     if request is not None and span.begun is not None:
-        told["core_hours"] = core_hours(request, timedelta(seconds=max(0.0, now - span.begun)))
+        cores = request.cores * request.nodes
+        ran = max(0.0, min(now, span.ends or now) - span.begun)
+        whole = span.walltime or request.walltime.total_seconds()
+        used, most = (f"{cores * each / 3600:.2f}" for each in (ran, whole))
+        told["core_hours"] = texts("home.used", used=used, most=most)
     return told
-
-
-def _minutes(left: timedelta) -> str:
-    """Return whole minutes, as nobody reads seconds on a page that stands still."""
-    whole = timedelta(minutes=left // timedelta(minutes=1))
-    return format_duration(whole) if whole else "less than a minute"
-
-
-def core_hours(request: JobRequest, ran: timedelta) -> str:
-    """Return what a job used so far, and what it may use at most."""
-    cores = request.cores * request.nodes
-    used, most = (cores * each.total_seconds() / 3600 for each in (ran, request.walltime))
-    return f"{used:.2f} of at most {most:.2f}"

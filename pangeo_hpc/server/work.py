@@ -7,13 +7,13 @@ somebody sits there or not.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-# Requests that change something, and the path of ours by which a browser says that a person is
-# there.
-_CHANGES = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+# By the last path a page says that a person is there.
 OURS = "pangeo-hpc/"
 PRESENT = f"{OURS}present"
-# Browsers send these by themselves.
-_BY_ITSELF = ("api/security/csp-report",)
+_CHANGES = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+# Files, kernels, sessions, terminals. What else a page sends, it also sends by itself: JupyterLab
+# 4.6 writes where its windows are every ten seconds, to lab/api/workspaces.
+_THINGS = ("api/contents", "api/kernels", "api/sessions", "api/terminals")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,11 @@ def is_hand(method: str, path: str, status: int, *, navigates: bool) -> bool:
 
     `path` is below the server's base address; `navigates` is whether the browser opens a page.
     """
-    if status >= 400 or path.startswith(_BY_ITSELF):
+    if status >= 400:
         return False
-    if path.startswith(OURS):
-        return method in _CHANGES and path == PRESENT
-    return method in _CHANGES or (method == "GET" and navigates)
+    if method in _CHANGES:
+        return path == PRESENT or path.startswith(_THINGS)
+    return method == "GET" and navigates and not path.startswith(OURS)
 
 
 @dataclass

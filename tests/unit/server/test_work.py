@@ -32,6 +32,7 @@ def test_an_empty_server_and_a_kernel_that_never_started_are_no_work():
         ("GET", "lab", 404, True, False),
         ("PUT", "api/contents/notebook.ipynb", 200, False, True),
         ("POST", "api/sessions", 201, False, True),
+        ("PUT", "lab/api/workspaces/default", 204, False, False),
         ("DELETE", "api/kernels/1", 204, False, True),
         ("PUT", "api/contents/notebook.ipynb", 403, False, False),
         ("POST", "pangeo-hpc/present", 204, False, True),
