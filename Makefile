@@ -5,6 +5,7 @@
 # make docker-up     a Slurm cluster in containers; see docker/README.md
 # make docker-test   the cluster tests on it, from its login container
 # make docker-down   remove it
+# make bench         what following a hub's servers costs Slurm, beside stock batchspawner (likewise)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ SITE = $(or $(PANGEO_HPC_SITE),local)
 PYTEST = $(VENV)/bin/python -m pytest
 READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 
-.PHONY: demo test check cluster-test docker-up docker-test docker-down format clean
+.PHONY: demo test check cluster-test docker-up docker-test docker-down bench format clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := check
 
@@ -35,6 +36,9 @@ docker-up docker-down:
 
 docker-test:
 	$(PYTHON) -m tests.cluster.containers test -- $(ARGS)
+
+bench: $(READY)
+	$(VENV)/bin/python -m benchmarks.hub_polling $(ARGS)
 
 format: $(READY)
 	$(VENV)/bin/ruff format .

@@ -132,6 +132,12 @@ class CommandMissing(SchedulerError):
     """A program that we need is not on this machine's PATH."""
 
 
+class HubUnreachable(PangeoHpcError):
+    """The hub of this site does not answer."""
+
+    exit_code = Exit.SCHEDULER
+
+
 class RunBusy(SchedulerError):
     """Another attempt of the same run is alive, or may be."""
 

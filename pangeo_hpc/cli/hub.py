@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.hub_operators import reconcile, status
 from pangeo_hpc.errors import Problem, SiteError
 
 
@@ -85,3 +86,7 @@ def _config_text(our: Here, state: Path | None, program: Path | None) -> str:
     if found is None:
         raise SiteError([Problem("", "the hub needs a site YAML of its own", "pass --site FILE")])
     return text(found.absolute(), _state_of(our, state), program.absolute() if program else None)
+
+
+hub.add_command(status)
+hub.add_command(reconcile)

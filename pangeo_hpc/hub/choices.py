@@ -11,11 +11,13 @@ from typing import Any
 
 from pangeo_hpc import jobs
 from pangeo_hpc.errors import Problem, RequestRefused
+from pangeo_hpc.hub import login
+from pangeo_hpc.hub.login import LOGIN
 from pangeo_hpc.schedulers.base import JobRequest
 from pangeo_hpc.site import Person, Site
 
 OPTION = "option."
-BATCH, LOGIN = "batch", "login"
+BATCH = "batch"
 # What a browser adds of its own.
 _NOISE = {"_xsrf"}
 _LONGEST = 1000
@@ -61,6 +63,8 @@ class Choices:
 
 
 NAMES = tuple(each.name for each in fields(Choices) if each.name != "options")
+# What the login profile leaves to the site: a form sends its fields for all profiles.
+_BATCH_ONLY = ("node_type", "cores", "memory", "gpus", "walltime", "account")
 
 
 def read(given: Mapping[str, Any]) -> Choices:
@@ -90,6 +94,54 @@ def read(given: Mapping[str, Any]) -> Choices:
     return Choices(**found, options=options)
 
 
+def of_form(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return form data without the fields that belong to another profile than the chosen one.
+
+    A browser sends them all; whoever names them in a REST call means them.
+    """
+    chosen = given.get("profile")
+    if chosen not in (LOGIN, [LOGIN]):
+        return dict(given)
+    return {
+        key: value
+        for key, value in given.items()
+        if key not in (*_BATCH_ONLY, "options") and not key.startswith(OPTION)
+    }
+
+
+def profile(site: Site, choices: Choices) -> str:
+    """Return the profile that is meant: the chosen one, else the site's first.
+
+    Whoever says anything of a job, but not of a profile, means a job.
+    """
+    offered = site.hub.profiles if site.hub else (BATCH,)
+    if choices.profile is not None:
+        return choices.profile
+    if BATCH in offered and (choices.options or any(getattr(choices, n) for n in _BATCH_ONLY)):
+        return BATCH
+    return offered[0] if offered else BATCH
+
+
+def planned(site: Site, choices: Choices) -> tuple[Site, jobs.Ask]:
+    """Return what `jobs.plan` is to be asked, and of which site: that of the profile.
+
+    Raise RequestRefused for a profile that the site does not offer, or what a profile has not.
+    """
+    kind = profile(site, choices)
+    if kind not in (site.hub.profiles if site.hub else (BATCH,)):
+        raise RequestRefused([no_such_profile(site, kind)])
+    if kind != LOGIN:
+        return site, choices.ask()
+    problems = [
+        Problem(name, "a login server has what the site gives it", "leave it out, or choose batch")
+        for name in (*_BATCH_ONLY, *(f"{OPTION}{name}" for name in choices.options))
+        if name.startswith(OPTION) or getattr(choices, name) is not None
+    ]
+    if problems:
+        raise RequestRefused(problems)
+    return login.prepared(site), jobs.Ask(node_type=LOGIN)
+
+
 def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter") -> JobRequest:
     """Return the job that the choices ask for, without what only the submission knows.
 
@@ -97,8 +149,6 @@ def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter
     or UnknownName.
     """
     problems: list[Problem] = []
-    if choices.profile not in (None, BATCH):
-        problems.append(_profile(site, choices.profile))
     if choices.environment is not None:
         known = site.environments or ("current",)
         if choices.environment not in known:
@@ -112,9 +162,8 @@ def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter
         text = f"site {site.name} has no node type {choices.node_type!r}"
         raise RequestRefused([*problems, Problem("node_type", text, hint)])
     try:
-        request = jobs.plan(
-            site, choices.ask(), name=name, command=("true",), use="notebook", person=person
-        )
+        where, ask = planned(site, choices)
+        request = jobs.plan(where, ask, name=name, command=("true",), use="notebook", person=person)
     except RequestRefused as error:
         raise RequestRefused([*problems, *error.problems]) from None
     if problems:
@@ -122,7 +171,8 @@ def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter
     return request
 
 
-def _profile(site: Site, profile: str | None) -> Problem:
+def no_such_profile(site: Site, profile: str | None) -> Problem:
+    """Return what is wrong with a profile that the site does not offer."""
     profiles = site.hub.profiles if site.hub else (BATCH,)
     return Problem("profile", f"there is no profile {profile!r}", f"it has {', '.join(profiles)}")
 

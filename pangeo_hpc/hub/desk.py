@@ -32,6 +32,13 @@ class Submitted:
     scheduler: str
 
 
+@dataclass(frozen=True)
+class Kept(Submitted):
+    """A server's job with its name, which carries the nonce."""
+
+    name: str
+
+
 class Desk:
     """Give orders to the program that acts as users.
 
@@ -63,22 +70,35 @@ class Desk:
             raise SchedulerUnreachable(f"it is not clear yet whether {name} was submitted")
         return Submitted(answer["job"], str(answer["scheduler"]))
 
-    async def status(self, user: str, jobs: Collection[str]) -> dict[str, JobStatus]:
-        """Return what a user may know of their own servers' jobs."""
-        answer = await self._order("status", tickets.Ticket(user=user, jobs=tuple(jobs)))
+    async def status(
+        self, user: str, jobs: Collection[str], *, scheduler: str = ""
+    ) -> dict[str, JobStatus]:
+        """Return what a user may know of their own servers' jobs, on one scheduler or on any."""
+        ticket = tickets.Ticket(user=user, jobs=tuple(jobs), scheduler=scheduler)
+        answer = await self._order("status", ticket)
         return {job_id: revive(kept) for job_id, kept in answer["jobs"].items()}
 
-    async def cancel(self, user: str, jobs: Collection[str]) -> dict[str, str]:
+    async def cancel(
+        self, user: str, jobs: Collection[str], *, scheduler: str = ""
+    ) -> dict[str, str]:
         """Cancel servers' jobs of a user and return what went wrong, by id."""
-        answer = await self._order("cancel", tickets.Ticket(user=user, jobs=tuple(jobs)))
+        ticket = tickets.Ticket(user=user, jobs=tuple(jobs), scheduler=scheduler)
+        answer = await self._order("cancel", ticket)
         return dict(answer["problems"])
+
+    async def servers(self, user: str) -> tuple[Kept, ...]:
+        """Return the server jobs of a user that have not ended, as their own files know them."""
+        answer = await self._order("servers", tickets.Ticket(user=user))
+        return tuple(Kept(each["job"], each["scheduler"], each["name"]) for each in answer["jobs"])
 
     async def find(self, user: str, name: str) -> Submitted | None:
         """Return the job of a submission whose answer was lost; None if none was taken.
 
-        Raise UnknownName if it never began.
+        Raise UnknownName if it never began, SchedulerUnreachable if nobody can say yet.
         """
         answer = await self._order("find", tickets.Ticket(user=user, name=name))
+        if answer.get("unclear"):
+            raise SchedulerUnreachable(f"it is not clear yet whether {name} was submitted")
         if not isinstance(answer.get("job"), str):
             return None
         return Submitted(answer["job"], str(answer["scheduler"]))
@@ -87,6 +107,27 @@ class Desk:
         """Return the last lines of a server's log, and the exit status its job kept."""
         answer = await self._order("logs", tickets.Ticket(user=user, name=name, lines=lines))
         return list(answer["lines"]), answer["exit_code"]
+
+    async def preview(self, user: str, choices: Mapping[str, str]) -> dict[str, Any]:
+        """Return `script`, `start` (seconds since 1970, or None) and what else was `said`.
+
+        Raise RequestRefused with the problems that only the user's own account can see.
+        """
+        answer = await self._order("preview", tickets.Ticket(user=user, choices=choices))
+        start = answer["start"]
+        return {
+            "script": str(answer["script"]),
+            "start": float(start) if start is not None else None,
+            "said": str(answer["said"]),
+        }
+
+    async def soonest(self, user: str, choices: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return `choices` and `start` of jobs of the same shape that could start."""
+        answer = await self._order("soonest", tickets.Ticket(user=user, choices=choices))
+        return [
+            {"choices": dict(each["choices"]), "start": float(each["start"])}
+            for each in answer["offers"]
+        ]
 
     async def _order(self, verb: str, ticket: tickets.Ticket) -> dict[str, Any]:
         argv = (*self._as_user(ticket.user), *self._program, verb)

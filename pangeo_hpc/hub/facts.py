@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def status(spawner: "SiteSpawner") -> JobStatus | None:
     """Return what was last heard of a server's job; nothing is asked."""
     state = spawner.server_state
-    poller = spawner.office.pollers.get(state.scheduler) if state else None
+    poller = spawner.office.poller(state.scheduler) if state and state.job else None
     news = poller.news(state.job) if state and poller else None
     return news.status if news else None
 

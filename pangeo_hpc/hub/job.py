@@ -9,7 +9,9 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from pangeo_hpc.errors import (
     UsageError,
 )
 from pangeo_hpc.hub import choices as room
-from pangeo_hpc.hub import servers, tickets
+from pangeo_hpc.hub import login, servers, tickets
+from pangeo_hpc.hub import preview as looks
 from pangeo_hpc.jobs.record import keep
-from pangeo_hpc.run import converse
 from pangeo_hpc.schedulers import registry
+from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, Scheduler
 from pangeo_hpc.site import Person, Site, current_person, load_site
 
 SITE_FILE = Path("/etc/pangeo-hpc/site.yaml")
@@ -98,7 +101,8 @@ def submit(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
     folder = home / ticket.name
     with files.lock(home / ".submit", timeout=60.0):
         job = _recovered(site, person, folder) or _new(site, person, ticket, asked, folder)
-    return {"job": job.id, "scheduler": job.request["scheduler"]}
+        servers.sweep(home, time.time())
+    return _told(site, person, job)
 
 
 def find(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def find(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
         job = _recovered(site, person, home / ticket.name) if ticket.name else None
     if job is None:
         raise UnknownName(f"{person.user} has no server {ticket.name!r}")
-    return {"job": job.id, "scheduler": job.request["scheduler"]}
+    return {**_told(site, person, job), "unclear": job.state == "submitting"}
 
 
 def _recovered(site: Site, person: Person, folder: Path) -> jobs.Job | None:
@@ -116,7 +120,7 @@ def _recovered(site: Site, person: Person, folder: Path) -> jobs.Job | None:
     if not (folder / "job.json").exists():
         return None
     job = jobs.Job.read(folder)
-    scheduler = jobs.scheduler_named(site, job.request["scheduler"], person)
+    scheduler = _scheduler(site, job.request["scheduler"], person)
     return jobs.recover(scheduler, job, user=person.user)
 
 
@@ -124,27 +128,10 @@ def _new(
     site: Site, person: Person, ticket: tickets.Ticket, asked: room.Choices, folder: Path
 ) -> jobs.Job:
     files.make_directory(folder, mode=0o700)
-    chosen = load_site_with(site, asked)
-    files.write_json(folder / "site.json", chosen.dump(), mode=0o600)
+    files.write_json(folder / "site.json", load_site_with(site, asked).dump(), mode=0o600)
     secret = private.put(folder / "private", "server", json.dumps(dict(ticket.variables)))
-    name, _, nonce = ticket.name.rpartition("-")
-    request = jobs.plan(
-        site,
-        asked.ask(),
-        name=name,
-        nonce=nonce,
-        command=(sys.executable, "-I", "-m", "pangeo_hpc.hub.singleuser", str(secret)),
-        use="notebook",
-        person=person,
-        environment={
-            "PANGEO_HPC_SITE": str(folder / "site.json"),
-            "PANGEO_HPC_NODE_TYPE": chosen.node_type(asked.node_type).name,
-            **scratch.variable(site, person),
-        },
-        working_directory=_directory(person, asked),
-        folder=folder,
-    )
-    scheduler = jobs.scheduler_named(site, request.scheduler, person)
+    request = _request(site, person, asked, folder, secret)
+    scheduler = _scheduler(site, request.scheduler, person)
     try:
         return jobs.submit(scheduler, request, folder, user=person.user)
     except PangeoHpcError:
@@ -152,6 +139,48 @@ def _new(
         if job is None or job.state in ("refused", "not taken"):
             secret.unlink(missing_ok=True)
         raise
+
+
+def _request(
+    site: Site, person: Person, asked: room.Choices, folder: Path, secret: Path
+) -> JobRequest:
+    """Return the whole job of a server; its name is that of its folder."""
+    name, _, nonce = folder.name.rpartition("-")
+    where, ask = room.planned(site, asked)
+    is_login = room.profile(site, asked) == login.LOGIN
+    return jobs.plan(
+        where,
+        ask,
+        name=name,
+        nonce=nonce,
+        command=(
+            *(sys.executable, "-I", "-m", "pangeo_hpc.hub.singleuser", str(secret)),
+            *(("loopback",) if is_login else ()),
+        ),
+        use="notebook",
+        person=person,
+        environment={
+            "PANGEO_HPC_SITE": str(folder / "site.json"),
+            "PANGEO_HPC_NODE_TYPE": "" if is_login else site.node_type(asked.node_type).name,
+            **scratch.variable(site, person),
+        },
+        working_directory=_directory(person, asked),
+        folder=folder,
+    )
+
+
+def preview(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
+    """Tell what would be submitted, and when it would start; nothing is made or submitted."""
+    asked = room.read(ticket.choices)
+    room.decide(site, asked, person)
+    folder = servers.home(site, person) / tickets.NO_NAME
+    request = _request(site, person, asked, folder, looks.PLACEHOLDER)
+    return looks.preview(login.prepared(site), person, request)
+
+
+def soonest(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
+    """Tell when jobs of the asked shape would start, on any node type; nothing is submitted."""
+    return {"offers": looks.soonest(site, person, room.read(ticket.choices))}
 
 
 def load_site_with(site: Site, asked: room.Choices) -> Site:
@@ -176,28 +205,48 @@ def _directory(person: Person, asked: room.Choices) -> Path:
 
 
 def status(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
-    """Tell what queue and history know of jobs of this user's, where others may not ask."""
+    """Tell what queue, history and their own files know of jobs of this user's.
+
+    Others may not ask where job data are private, and some schedulers keep no history.
+    """
     found: dict[str, Any] = {}
-    for key, ids in _by_scheduler(site, person, ticket.jobs).items():
-        scheduler = jobs.scheduler_named(site, key, person)
-        known = dict(converse(scheduler.status(ids)))
-        unsure = [i for i in ids if i not in known or known[i].state.ended]
-        if unsure:
-            known |= converse(scheduler.history(unsure))
-        found |= {job_id: keep(each) for job_id, each in known.items()}
+    for key, mine in _by_scheduler(site, person, ticket).items():
+        names = {job.id: public for public, job in mine.items() if job.id}
+        exits = {job.id: job.exit_file for job in mine.values() if job.id}
+        known = jobs.status(_scheduler(site, key, person), list(names), exit_files=exits)
+        for job_id, each in known.items():
+            if job_id in names and each.state is not JobState.LOST:
+                found[names[job_id]] = keep(replace(each, id=names[job_id]))
     return {"jobs": found}
 
 
 def cancel(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     """Cancel servers' jobs, and no other job of the user's."""
     problems: dict[str, str] = {}
-    for key, ids in _by_scheduler(site, person, ticket.jobs).items():
-        scheduler = jobs.scheduler_named(site, key, person)
-        problems |= jobs.cancel(scheduler, ids)
-    for folder in _folders(site, person):
-        if jobs.Job.read(folder).id in ticket.jobs:
-            private.sweep(folder / "private", older_than=0)
+    for key, mine in _by_scheduler(site, person, ticket).items():
+        names = {job.id: public for public, job in mine.items() if job.id}
+        said = jobs.cancel(_scheduler(site, key, person), list(names))
+        problems |= {names[job_id]: text for job_id, text in said.items()}
+        for job in mine.values():
+            private.sweep(job.folder / "private", older_than=0)
     return {"problems": problems}
+
+
+def alive(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
+    """Tell every job of a server of this user's that has not ended, also one the hub forgot."""
+    del ticket
+    found = []
+    submitted = [jobs.Job.read(folder) for folder in _folders(site, person)]
+    whole = login.prepared(site)
+    known = [job for job in submitted if job.id and job.request["scheduler"] in whole.schedulers]
+    for job, each in zip(known, jobs.statuses(whole, person, known), strict=True):
+        if not _is_over(each):
+            found.append({**_told(site, person, job), "name": job.name})
+    return {"jobs": found}
+
+
+def _is_over(status: JobStatus) -> bool:
+    return status.state.ended or status.state is JobState.ENDING
 
 
 def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
@@ -213,20 +262,42 @@ def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     return {"lines": servers.tail(job.output, ticket.lines), "exit_code": code, "job": job.id}
 
 
-def _by_scheduler(site: Site, person: Person, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """Return ids by the scheduler that has them. Raise NotAllowed for one that is no server's."""
-    known: dict[str, str] = {}
+def _by_scheduler(
+    site: Site, person: Person, ticket: tickets.Ticket
+) -> dict[str, dict[str, jobs.Job]]:
+    """Return the jobs of an order by the scheduler that has them, each under its id at the hub.
+
+    Raise NotAllowed for one that is no server's.
+    """
+    found: dict[str, dict[str, jobs.Job]] = {}
+    left = set(ticket.jobs)
     for folder in _folders(site, person):
         job = jobs.Job.read(folder)
-        if job.id is not None:
-            known[job.id] = job.request["scheduler"]
-    strange = [job_id for job_id in wanted if job_id not in known]
-    if strange:
-        raise NotAllowed(f"not the job of a server of {person.user}'s: {', '.join(strange)}")
-    found: dict[str, list[str]] = {}
-    for job_id in wanted:
-        found.setdefault(known[job_id], []).append(job_id)
+        key = str(job.request["scheduler"])
+        public = _at_the_hub(site, person, job)
+        if public in ticket.jobs and ticket.scheduler in ("", key):
+            found.setdefault(key, {})[public] = job
+            left.discard(public)
+    if left:
+        text = f"not the job of a server of {person.user}'s: {', '.join(sorted(left))}"
+        raise NotAllowed(text)
     return found
+
+
+def _told(site: Site, person: Person, job: jobs.Job) -> dict[str, Any]:
+    return {"job": _at_the_hub(site, person, job), "scheduler": job.request["scheduler"]}
+
+
+def _at_the_hub(site: Site, person: Person, job: jobs.Job) -> str | None:
+    """Return the id by which the hub knows a job: each user's local queue counts from 1."""
+    entry = login.prepared(site).schedulers.get(str(job.request["scheduler"]))
+    if job.id is None or entry is None or entry.type != "local":
+        return job.id
+    return f"{job.id}.{person.uid}"
+
+
+def _scheduler(site: Site, key: str, person: Person) -> Scheduler:
+    return jobs.scheduler_named(login.prepared(site), key, person)
 
 
 def _folders(site: Site, person: Person) -> list[Path]:
@@ -254,13 +325,18 @@ def plain_error(error: PangeoHpcError) -> dict[str, Any]:
     return told
 
 
-_VERBS: Mapping[str, Callable[[Site, Person, tickets.Ticket], Mapping[str, Any]]] = {
+# The same verbs as tickets.VERBS, which the sudo rule is made of.
+_DO: Mapping[str, Callable[[Site, Person, tickets.Ticket], Mapping[str, Any]]] = {
     "submit": submit,
     "find": find,
     "status": status,
     "cancel": cancel,
     "logs": logs,
+    "preview": preview,
+    "soonest": soonest,
+    "servers": alive,
 }
+_VERBS = {verb: _DO[verb] for verb in tickets.VERBS}
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,7 @@ from typing import Any
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
-from pangeo_hpc.hub.spawner import SiteSpawner
+from pangeo_hpc.hub.spawner import SiteSpawner, of_ours
 
 PATH = r"/api/pangeo-hpc/port"
 _LARGEST = 100
@@ -57,9 +57,5 @@ def read_port(body: bytes) -> int | None:
 
 def spawners_of(user: Any) -> list[tuple[Any, SiteSpawner]]:
     """Return a user's spawners that are jobs of ours, also inside a wrapper, after that one."""
-    found = []
-    for each in getattr(user, "spawners", {}).values():
-        inner = getattr(each, "child_spawner", None) or each
-        if isinstance(inner, SiteSpawner):
-            found.append((each, inner))
-    return found
+    found = ((each, of_ours(each)) for each in getattr(user, "spawners", {}).values())
+    return [(outer, inner) for outer, inner in found if inner is not None]

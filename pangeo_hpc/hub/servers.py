@@ -2,10 +2,15 @@
 
 import grp
 import os
+import pwd
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 from pangeo_hpc.site import Person, Site
+
+# Days for which the folder of a server is kept, and how many go at once.
+_KEPT, _LONGEST, _AT_ONCE = 30, 90, 20
 
 
 def home(site: Site, person: Person) -> Path:
@@ -34,3 +39,36 @@ def tail(path: Path, lines: int, most: int = 65536) -> list[str]:
     except OSError:
         return []
     return text.splitlines()[-lines:] if lines else []
+
+
+def members(groups: Collection[str]) -> tuple[str, ...]:
+    """Return the users of some Unix groups, as far as this host lists them, sorted.
+
+    A directory service may list no members; then there are only those with the group as their own.
+    """
+    names: set[str] = set()
+    for group in groups:
+        try:
+            entry = grp.getgrnam(group)
+        except KeyError:
+            continue
+        names |= {*entry.gr_mem}
+        names |= {each.pw_name for each in pwd.getpwall() if each.pw_gid == entry.gr_gid}
+    return tuple(sorted(names))
+
+
+def sweep(place: Path, now: float) -> list[Path]:
+    """Remove what is left of servers of long ago, a few at a time, and return their folders.
+
+    That is 30 days after a job that ended by itself or was never taken, and 90 days after any.
+    """
+    removed = []
+    for folder in sorted(place.glob("jupyter-*")):
+        age = (now - folder.stat().st_mtime) / 86400
+        over = (folder / "exit").exists() or not (folder / "job.json").exists()
+        if age > (_KEPT if over else _LONGEST) and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+        if len(removed) == _AT_ONCE:
+            break
+    return removed

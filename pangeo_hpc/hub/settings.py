@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from pangeo_hpc.errors import Problem, SiteError
+from pangeo_hpc.hub import operators
 from pangeo_hpc.site import Hub, Site
 
 Settings = dict[str, dict[str, Any]]
@@ -35,21 +36,14 @@ def settings(site: Site, places: Places) -> Settings:
         hint = "add hub: with url and connect_url; see `pangeo-hpc site sample`"
         raise SiteError([Problem("hub", f"site {site.name} has no hub", hint)])
     return {
-        "JupyterHub": {**_addresses(hub), **_hub(places), **_tls(hub)},
+        "JupyterHub": {**_addresses(hub), **_hub(hub, places), **_tls(hub)},
         "ConfigurableHTTPProxy": {
             "api_url": places.proxy_api,
             "pid_file": str(places.state / "proxy.pid"),
         },
-        "SiteSpawner": {
-            "site_file": str(places.site_file),
-            "program": list(places.program),
-            "poll_interval": max(1, int(hub.poll_interval.total_seconds())),
-            "hub_connect_url": hub.connect_url,
-            "http_timeout": 60,
-            # nothing of the hub's environment is for a user
-            "env_keep": [],
-            "consecutive_failure_limit": 0,
-        },
+        "SiteSpawner": _spawner(hub, places),
+        # JupyterHub reads its own settings from the wrapper, and ours from the spawner within
+        **({"SiteProfilesSpawner": _spawner(hub, places)} if _is_wrapped(hub) else {}),
         "Authenticator": {"allow_all": False},
         **_people(hub),
     }
@@ -71,12 +65,13 @@ def _addresses(hub: Hub) -> dict[str, Any]:
     }
 
 
-def _hub(places: Places) -> dict[str, Any]:
+def _hub(hub: Hub, places: Places) -> dict[str, Any]:
     from pangeo_hpc.hub import home
     from pangeo_hpc.hub.handlers import handlers
 
+    kind = "profiles.SiteProfilesSpawner" if _is_wrapped(hub) else "spawner.SiteSpawner"
     return {
-        "spawner_class": "pangeo_hpc.hub.spawner.SiteSpawner",
+        "spawner_class": f"pangeo_hpc.hub.{kind}",
         "db_url": f"sqlite:///{places.state}/jupyterhub.sqlite",
         "cookie_secret_file": str(places.state / "cookie_secret"),
         "template_paths": [str(HERE / "templates")],
@@ -90,6 +85,24 @@ def _hub(places: Places) -> dict[str, Any]:
         # pending jobs count as spawning, and a queue wait of days is normal
         "concurrent_spawn_limit": 0,
         "allow_named_servers": True,
+    }
+
+
+def _is_wrapped(hub: Hub) -> bool:
+    return hub.profiles != ("batch",)
+
+
+def _spawner(hub: Hub, places: Places) -> dict[str, Any]:
+    return {
+        "site_file": str(places.site_file),
+        "program": list(places.program),
+        "poll_interval": max(1, int(hub.poll_interval.total_seconds())),
+        "hub_connect_url": hub.connect_url,
+        "http_timeout": 60,
+        "usage_file": str(places.state / "usage.json"),
+        # nothing of the hub's environment is for a user
+        "env_keep": [],
+        "consecutive_failure_limit": 0,
     }
 
 
@@ -135,3 +148,4 @@ def configure(
         site_file=Path(site_file), state=Path(state), program=program, proxy_api=proxy_api
     )
     apply(config, settings(site, places), site.hub.authenticator if site.hub else "pam")
+    operators.admit(config, places.state)

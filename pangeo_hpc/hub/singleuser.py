@@ -35,8 +35,8 @@ _FIRST, _LONGEST, _GIVE_UP = 1.0, 30.0, 1800.0
 def main(argv: Sequence[str] | None = None) -> None:
     """Read what the hub tells, listen, start the server, and report the port."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if len(words) != 1:
-        sys.exit("one file is wanted")
+    if words[1:] not in ([], ["loopback"]):
+        sys.exit("one file is wanted, and `loopback` for a server on the hub's own host")
     told_by_hub = json.loads(private.take(Path(words[0])))
     os.environ.update(told_by_hub)
     site = load_site(os.environ["PANGEO_HPC_SITE"])
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     hub = urlparse(told_by_hub["JUPYTERHUB_API_URL"]).hostname or ""
     callers = tuple(address.resolved(hub))
     # a hub that is spoken to at loopback is on this very host
-    nearby = bool(callers) and all(map(address.is_loopback, callers))
+    nearby = len(words) > 1 or (bool(callers) and all(map(address.is_loopback, callers)))
     here = address.choose(address.Wish(callers=callers, loopback=nearby))
     listening = address.bind(here, ports)
     port = listening.getsockname()[1]
@@ -68,7 +68,9 @@ def offered(site: Site, site_file: Path) -> Offer:
         **notes.prepare(work_folder(site_file), os.environ["JUPYTERHUB_SERVICE_PREFIX"]),
         "PANGEO_HPC_SITE": str(site_file),
     }
-    setup = site.node_type(os.environ.get(NODE_TYPE)).setup
+    chosen = os.environ.get(NODE_TYPE)
+    # a login server is no job of a node type
+    setup = site.node_type(chosen).setup if chosen else ()
     planned = kernels(site, person, setup=setup, variables=variables)
     place = site_file.parent / "jupyter"
     offer = write(planned, place, environ=dict(os.environ))

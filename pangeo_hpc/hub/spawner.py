@@ -14,7 +14,7 @@ from sqlalchemy import inspect
 from traitlets import Float, List, Unicode, default
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
-from pangeo_hpc.hub import choices, forms, postmortem, waiting
+from pangeo_hpc.hub import choices, forms, login, metrics, postmortem, usage, waiting
 from pangeo_hpc.hub.desk import person_of
 from pangeo_hpc.hub.office import Office, office
 from pangeo_hpc.hub.poller import Poller
@@ -30,6 +30,12 @@ A_LONG_TIME = 60 * 86400
 # A walltime is enforced some seconds late.
 GRACE = 90.0
 _WATCHED = (JobState.RUNNING, JobState.ENDING, JobState.SUSPENDED, JobState.UNKNOWN)
+
+
+def of_ours(spawner: Any) -> "SiteSpawner | None":
+    """Return the spawner that has a job, which may be the child of a wrapper; None for another."""
+    inner = getattr(spawner, "child_spawner", None) or spawner
+    return inner if isinstance(inner, SiteSpawner) else None
 
 
 class SiteSpawner(BatchSpawnerBase):
@@ -51,7 +57,13 @@ class SiteSpawner(BatchSpawnerBase):
         config=True
     )
 
+    usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
+
     server_state: ServerState | None = None
+    # the wrapper of a site with several profiles: JupyterHub knows and keeps that one
+    wrapper: Any = None
+    _patience: int | None = None
+    http_timeout: Any
     _submission: "asyncio.Task[None] | None" = None
 
     @default("start_timeout")
@@ -75,12 +87,15 @@ class SiteSpawner(BatchSpawnerBase):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what was remembered."""
         super().load_state(state)
-        self.server_state = ServerState.revive(state.get("server") or {})
+        # a site that had several profiles when this server was started kept it one step further in
+        kept = state.get("child_state") or state
+        self.server_state = ServerState.revive(kept.get("server") or {})
         self._adopt()
 
     def clear_state(self) -> None:
         """Forget the server that was."""
         super().clear_state()
+        self.http_timeout, self._patience = self._patience or self.http_timeout, None
         old, self.server_state = self.server_state, None
         if old is not None and old.job:
             self.office.forget(old.scheduler, old.job)
@@ -96,7 +111,7 @@ class SiteSpawner(BatchSpawnerBase):
         return self.server_state
 
     def _store(self) -> None:
-        self.orm_spawner.state = self.get_state()
+        self.orm_spawner.state = (self.wrapper or self).get_state()
         session = inspect(self.orm_spawner).session
         if session is not None:
             session.commit()
@@ -117,7 +132,12 @@ class SiteSpawner(BatchSpawnerBase):
 
     def options_from_form(self, formdata: Mapping[str, Any]) -> dict[str, str]:
         """Return what the form or a link's parameters say. Raise SpawnException if it is wrong."""
-        return self.hold(formdata)
+        return self.hold(choices.of_form(formdata))
+
+    def options_from_query(self, query_data: Mapping[str, Any]) -> dict[str, str]:
+        """Raise SpawnException: a link only fills the form (`pages.SpawnPage`)."""
+        del query_data
+        raise SpawnException("a link starts no server: use the form's button", reason="link")
 
     def hold(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Hold what was asked to the site's limits, whichever way it came, and return it plain.
@@ -142,8 +162,12 @@ class SiteSpawner(BatchSpawnerBase):
         self._remember()
         self._submission = asyncio.ensure_future(self._submit())
         # a submission that has begun is seen to its end, or its job would be nobody's
-        await asyncio.shield(self._submission)
-        return await self._until_up()
+        try:
+            await asyncio.shield(self._submission)
+            return await self._until_up()
+        except SpawnException as error:
+            metrics.failed(error.reason)
+            raise
 
     async def _submit(self) -> None:
         state = self._remember()
@@ -196,6 +220,8 @@ class SiteSpawner(BatchSpawnerBase):
         node = status.nodes[0]
         begun = status.started.timestamp() if status.started else time.time()
         ends = begun + status.walltime.total_seconds() if status.walltime else None
+        if state.begun is None:
+            metrics.waited(begun - state.asked)
         if (state.node, state.begun, state.ends) != (node, begun, ends):
             state = self._remember(node=node, begun=begun, ends=ends)
         return state
@@ -206,7 +232,7 @@ class SiteSpawner(BatchSpawnerBase):
         The node's name may stand for several addresses; the server listens at one.
         """
         base = self.server.base_url if self.server else "/"
-        names = await asyncio.to_thread(lambda: list(address.resolved(state.node)))
+        names = await asyncio.to_thread(self._addresses, state)
         for each in dict.fromkeys((*names, state.address)):
             if not each:
                 continue
@@ -222,6 +248,10 @@ class SiteSpawner(BatchSpawnerBase):
                 self._remember(address=each)
             return f"http://{each}:{state.port}"
         return None
+
+    def _addresses(self, state: ServerState) -> list[str]:
+        """Return where the server of a node may listen."""
+        return list(address.resolved(state.node))
 
     def _follow(self, *, starting: bool) -> Poller:
         state = self._known()
@@ -245,14 +275,19 @@ class SiteSpawner(BatchSpawnerBase):
         state = self.server_state
         if state is None:
             return 0
-        if not state.job and not await self._find():
-            return None if self._submission and not self._submission.done() else 1
+        try:
+            if not state.job and not await self._find():
+                return None if self._submission and not self._submission.done() else 1
+        except SchedulerUnreachable as error:
+            self.log.warning("%s: %s", self._log_name, error.text)
+            return None
         state = self._known()
         poller = self._follow(starting=not state.port)
         if poller.news(state.job) is None:
             await poller.next_answer(within=10)
         status = self._heard(poller)
         if status is not None and status.state.ended:
+            await self._note_usage(status)
             return status.exit_code or 0
         if state.ends is not None and time.time() > state.ends + GRACE and self._is_old(poller):
             self.log.warning("%s: no news, and its walltime is over", self._log_name)
@@ -281,11 +316,16 @@ class SiteSpawner(BatchSpawnerBase):
     async def get_url(self) -> str:
         """Return the URL of a server that was there before the hub; wait until it is up."""
         try:
-            return await self._until_up()
+            while not self._known().job:
+                # a submission of which nobody can say anything yet
+                if await self.poll() is not None:
+                    raise SpawnException("it was never submitted", reason="lost")
+                await asyncio.sleep(5)
+            return await self._until_up() + (self.server.base_url if self.server else "/")
         except SpawnException as error:
             # JupyterHub finds out by itself that nobody answers there
             self.log.warning("%s: %s", self._log_name, error.log_message)
-            self.http_timeout = 1
+            self._patience, self.http_timeout = self.http_timeout, 1
             return str(self.server.url)
 
     async def stop(self, now: bool = False) -> None:
@@ -304,17 +344,27 @@ class SiteSpawner(BatchSpawnerBase):
         if state is None or (not state.job and not await self._find()):
             return
         state = self._known()
-        problems = await self.office.desk.cancel(self.user.name, [state.job])
+        problems = await self.office.desk.cancel(
+            self.user.name, [state.job], scheduler=state.scheduler
+        )
         for text in problems.values():
             self.log.warning("%s: job %s: %s", self._log_name, state.job, text)
         poller = self._follow(starting=True)
+        poller.look_soon()
         deadline = time.monotonic() + self.stop_timeout
         while not now and time.monotonic() < deadline:
             status = self._heard(poller)
             if status is not None and status.state.ended:
+                await self._note_usage(status)
                 return
-            poller.look_soon()
             await poller.next_answer(within=5)
+
+    async def _note_usage(self, status: JobStatus) -> None:
+        """Note what a server on a node really used; one on the hub's host has no node type."""
+        site, chosen = self.office.site, self.user_options.get("node_type")
+        is_login = choices.profile(site, choices.read(self.user_options)) == login.LOGIN
+        if not is_login and (chosen is None or chosen in site.node_types):
+            await usage.note(self, status, site.node_type(chosen).name)
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -337,10 +387,10 @@ class SiteSpawner(BatchSpawnerBase):
     def take_port(self, port: int) -> bool:
         """Note the port of a server that is waited for; tell whether one was waited for."""
         state = self._known()
-        if state.port not in (0, port) or self.ready:
+        if state.port not in (0, port) or (self.wrapper or self).ready:
             return False
         if state.port == 0:
             self._remember(port=port)
             if state.job:
-                self.office.pollers[state.scheduler].look_soon()
+                self.office.poller(state.scheduler).look_soon()
         return True

@@ -11,8 +11,12 @@ from typing import Any
 from pangeo_hpc.errors import Problem, RequestRefused
 
 FORMAT = 1
+# All that the program does as a user; the sudo rule names exactly these.
+VERBS = ("submit", "find", "status", "cancel", "logs", "servers", "preview", "soonest")
 LARGEST = 1 << 20
 NAME = re.compile(r"jupyter-[a-z0-9]{8}")
+# Stands for a name where nothing is submitted.
+NO_NAME = "jupyter-xxxxxxxx"
 JOB_ID = re.compile(r"[0-9]+(?:[._\[\]A-Za-z0-9-]*)")
 # What JupyterHub tells a single-user server; nothing else of the hub's environment goes there.
 VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+|JPY_API_TOKEN|MEM_LIMIT|CPU_LIMIT")
@@ -23,8 +27,9 @@ class Ticket:
     """One order of the hub: `name` is the job's, which carries the nonce.
 
     `server` is the name of the server, empty for the default one. `choices` are those of
-    `choices.Choices.plain`; `variables` are for the single-user server only, and secret. `job` is
-    the scheduler's id, `lines` how much of a log is wanted.
+    `choices.Choices.plain`; `variables` are for the single-user server only, and secret. `jobs` are
+    ids of the scheduler whose key is `scheduler`, empty for any; `lines` is how much of a log is
+    wanted.
     """
 
     user: str
@@ -33,6 +38,7 @@ class Ticket:
     choices: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[str, ...] = ()
+    scheduler: str = ""
     lines: int = 40
 
     def plain(self) -> dict[str, Any]:
@@ -85,5 +91,6 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
         and len(value) <= 1000
         and all(isinstance(each, str) and JOB_ID.fullmatch(each) for each in value)
     ),
+    "scheduler": lambda value: _is_text(value, 64),
     "lines": lambda value: type(value) is int and 0 <= value <= 1000,
 }

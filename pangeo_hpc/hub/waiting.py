@@ -13,7 +13,7 @@ def event(spawner: "SiteSpawner") -> dict[str, Any]:
     state = spawner.server_state
     if state is None or not state.job:
         return {"progress": 5, "message": "handing the job to the scheduler"}
-    news = spawner.office.pollers[state.scheduler].news(state.job)
+    news = spawner.office.poller(state.scheduler).news(state.job)
     if news is None:
         return {"progress": 10, "message": f"job {state.job} is submitted"}
     return {"progress": share(news.status, reported=bool(state.port)), "message": line(news.status)}

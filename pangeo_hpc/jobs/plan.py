@@ -60,6 +60,10 @@ def scheduler_named(site: Site, key: str, person: Person | None = None) -> Sched
         hint = f"schedulers here: {', '.join(site.schedulers)}"
         raise UnknownName(f"site {site.name} has no scheduler {key!r}", hint=hint)
     entry = site.schedulers[key]
+    state = None
+    if entry.type == "local":
+        # only here: the hub's own account, for one, may have no {project} to put into the path
+        state = site.user_state_path(person or current_person()) / "localqueue"
     options = SchedulerOptions(
         bin=entry.bin,
         cluster=entry.cluster,
@@ -67,7 +71,7 @@ def scheduler_named(site: Site, key: str, person: Person | None = None) -> Sched
         request=entry.request,
         account_option=entry.account_option,
         environment=dict(entry.environment),
-        state=site.user_state_path(person or current_person()) / "localqueue",
+        state=state,
     )
     return registry.make(entry.type, options)
 

@@ -312,6 +312,14 @@ class Scheduler(Protocol):
         """Return the ids of the jobs of that exact name, in the queue or in history."""
         ...
 
+    def named(self, prefix: str, length: int) -> Conversation[dict[str, JobStatus]]:
+        """Return all users' jobs in the queue whose name begins so and has so many letters.
+
+        Arrays and jobs that have ended are left out. At least id, user, name and state are told.
+        Where job data are private, the answer has only what the asking account may see.
+        """
+        ...
+
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
         """Cancel jobs and return what went wrong, by id; one that already ended is no error."""
         ...

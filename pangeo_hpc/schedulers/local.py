@@ -139,6 +139,17 @@ class Local:
         ]
         return tuple(dict.fromkeys(found))
 
+    def named(self, prefix: str, length: int) -> Conversation[dict[str, JobStatus]]:
+        """Return the jobs of such a name; other users have queues of their own."""
+        answer = yield from self._ask("status")
+        return {
+            job_id: status
+            for job_id, status in statuses(answer).items()
+            if status.name.startswith(prefix)
+            and len(status.name) == length
+            and not status.state.ended
+        }
+
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
         """Cancel jobs; one that has ended, or that nobody knows, is no error."""
         known = _ours(ids)

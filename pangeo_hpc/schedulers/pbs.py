@@ -104,6 +104,26 @@ class PBS:
                 raise words.unexpected(result)
         return ()
 
+    def named(self, prefix: str, length: int) -> Conversation[dict[str, JobStatus]]:
+        """Return the jobs of such a name: first all ids, then what is known of each.
+
+        qselect finds exact names only. Arrays are left out, which would all be unfolded.
+        """
+        result = yield self._call("qselect")
+        words.check(result)
+        if result.returncode:
+            raise words.unexpected(result)
+        lines = [line.strip() for line in result.stdout.splitlines()]
+        ids = [line for line in lines if key_of(line) and "[" not in line]
+        known = yield from ask_jobs(self._call, ids, history=False)
+        return {
+            job_id: status
+            for job_id, status in known.items()
+            if status.name.startswith(prefix)
+            and len(status.name) == length
+            and not status.state.ended
+        }
+
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
         """Delete jobs and return what went wrong, by id; one that ended or is unknown is fine."""
         problems = {job_id: "not a job id of PBS" for job_id in ids if not key_of(job_id)}

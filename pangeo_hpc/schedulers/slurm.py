@@ -10,6 +10,7 @@ from pangeo_hpc.errors import CommandMissing, SchedulerError, SchedulerUnreachab
 from pangeo_hpc.run import Command, Conversation, Result
 from pangeo_hpc.schedulers import (
     slurm_inside,
+    slurm_named,
     slurm_parse,
     slurm_script,
     slurm_settings,
@@ -144,6 +145,12 @@ class Slurm:
             text = yield from self._accounting(*mine, *since)
         rows = (line.partition("|") for line in text.splitlines())
         return tuple(dict.fromkeys(array_of(row[0]) for row in rows if row[2] == wanted))
+
+    def named(self, prefix: str, length: int) -> Conversation[dict[str, JobStatus]]:
+        """Return the jobs of such a name, from one question about the whole queue."""
+        columns = ("-O", slurm_named.columns(length))
+        result = yield self._ask("squeue", *_ALL, *columns)
+        return slurm_named.parse(_text(result), prefix, length)
 
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
         """Cancel jobs or elements of arrays, and return what went wrong, by id."""

@@ -192,7 +192,9 @@ class SchedulerContract:
 
     # -- how it asks ------------------------------------------------------------------------
 
-    @pytest.mark.parametrize("what", ["status", "history", "find", "cancel", "submit", "nodes"])
+    @pytest.mark.parametrize(
+        "what", ["status", "history", "find", "named", "cancel", "submit", "nodes"]
+    )
     def test_programs_and_environment_are_the_sites(self, what: str) -> None:
         """Programs are called by absolute path where the site says so, with its environment."""
         options = SchedulerOptions(bin=Path("/opt/contract/bin"), environment={"SITE_VAR": "1"})
@@ -213,7 +215,8 @@ class SchedulerContract:
         assert "CONTRACT_TOKEN" not in told
 
     @pytest.mark.parametrize(
-        "what", ["status", "history", "find", "cancel", "submit", "nodes", "queues", "version"]
+        "what",
+        ["status", "history", "find", "named", "cancel", "submit", "nodes", "queues", "version"],
     )
     def test_no_answer_in_time(self, what: str) -> None:
         """A program that hangs means that the scheduler did not answer; a retry may help."""
@@ -227,7 +230,8 @@ class SchedulerContract:
         assert caught.value.hint
 
     @pytest.mark.parametrize(
-        "what", ["status", "history", "find", "cancel", "submit", "nodes", "queues", "version"]
+        "what",
+        ["status", "history", "find", "named", "cancel", "submit", "nodes", "queues", "version"],
     )
     def test_programs_that_are_not_there(self, what: str) -> None:
         """A missing program is told as such, never as a missing job."""
@@ -303,6 +307,7 @@ class SchedulerContract:
             "history": lambda: scheduler.history(self._some_ids()),
             "cancel": lambda: scheduler.cancel(self._some_ids()),
             "find": lambda: scheduler.find(self.request.name, "alice"),
+            "named": lambda: scheduler.named("jupyter-", 16),
             "submit": lambda: scheduler.submit(script, self.request),
             "nodes": scheduler.nodes,
             "queues": scheduler.queues,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urljoin
 
+from pangeo_hpc.hub.tickets import VERBS
 from tests.cluster import machine
 from tests.cluster.config import BASE
 from tests.cluster.daemons import tail, wait_until
@@ -29,7 +30,6 @@ GROUP = "climate"
 # the name by which nodes know the hub's host
 HOST = "pangeo-hub"
 INSTALL = Path(__file__).with_name("install_hub.sh")
-VERBS = ("submit", "find", "status", "cancel", "logs")
 HUB = """\
 hub:
   url: http://127.0.0.1:{port}

@@ -44,6 +44,11 @@ def row(cli: CommandLine, name: str = "lab") -> dict[str, Any]:
     return found
 
 
+def tunnelled(cli: CommandLine, url: str) -> Browser:
+    """Return a browser at the far end of the printed ssh line: what it brings here is there."""
+    return Browser(url.replace("//localhost:", f"//{row(cli)['node']}:"))
+
+
 def begin(cli: CommandLine, *words: str) -> "subprocess.Popen[str]":
     """Type `lab start` in a shell of its own, and do not wait for it."""
     argv = ["pangeo-hpc", "lab", "start", *words]
@@ -64,7 +69,7 @@ def test_a_lab(cli: CommandLine, alice: ClusterUser, bob: ClusterUser) -> None:
     port = Browser(url).place.partition(":")[2]
     assert re.fullmatch(rf"ssh -N -L {port}:c\d:{port} alice@localhost", ssh)
     assert 30000 <= int(port) <= 30999
-    browser = Browser(url)
+    browser = tunnelled(cli, url)
     assert browser.ask("/api/status")["connections"] == 0
     assert browser.ask("/api/status", token="wrong") == 403
     assert Browser(f"http://{browser.place}/lab").ask("/api/contents") == 403
@@ -74,7 +79,8 @@ def test_a_lab(cli: CommandLine, alice: ClusterUser, bob: ClusterUser) -> None:
     scratch = browser.compute("import os; print(os.environ['PANGEO_SCRATCH'])")
     assert scratch == f"{alice.scratch}\n"
     # as a browser does; the redirection is logged, with the address that was asked for
-    with urllib.request.urlopen(url.replace("/lab?", "/?"), timeout=30) as page:
+    page_of = f"http://{browser.place}/?token={browser.token}"
+    with urllib.request.urlopen(page_of, timeout=30) as page:
         assert b"JupyterLab" in page.read()
     nobody_is_told(cli, bob, browser.token)
     job = row(cli)["job"]
@@ -120,7 +126,7 @@ def nobody_is_told(cli: CommandLine, bob: ClusterUser, token: str) -> None:
     # without the token the port is open to nobody, whoever asks
     asked = bob.run(
         ["python", "-c", "import sys, urllib.request as r; r.urlopen(sys.argv[1])",
-         f"http://localhost:{told['port']}/api/contents"], check=False,
+         f"http://{told['node']}:{told['port']}/api/contents"], check=False,
     )  # fmt: skip
     assert "HTTP Error 403" in asked.stderr
 
@@ -161,7 +167,7 @@ def test_it_survives_the_shell(cli: CommandLine, alice: ClusterUser) -> None:
     done = cli("lab", "start")
     assert f"there already, as job {job}" in done.stderr
     assert "pending (BeginTime)" in done.stderr
-    assert Browser(done.stdout.split()[-1]).compute("print(6 * 7)") == "42\n"
+    assert tunnelled(cli, done.stdout.split()[-1]).compute("print(6 * 7)") == "42\n"
 
 
 def test_an_interrupted_wait(cli: CommandLine, alice: ClusterUser) -> None:
@@ -198,6 +204,7 @@ def test_the_dry_run(cli: CommandLine, alice: ClusterUser) -> None:
     assert cli.json("lab", "list")["labs"] == []
 
 
+@pytest.mark.own_daemons  # it looks at the node from here
 def test_without_an_interface(cli: CommandLine) -> None:
     """A node type that names none gets the node's side of the network, not all addresses."""
     told = cli.json("lab", "start", "--node-type", "short")
@@ -227,6 +234,7 @@ with socket.create_server(("127.0.0.1", 0)) as listening:
 """
 
 
+@pytest.mark.own_daemons  # it looks at the node from here
 def test_a_neighbour_with_our_port_gets_nothing(
     cli: CommandLine, alice: ClusterUser, bob: ClusterUser
 ) -> None:
@@ -272,6 +280,7 @@ def test_one_that_cannot_start_is_named(cli: CommandLine, alice: ClusterUser) ->
     assert list(alice.shared.rglob("token-*")) == []
 
 
+@pytest.mark.slow
 def test_the_walltime_is_named(cli: CommandLine) -> None:
     """One whose walltime is over before it was ready says so."""
     path = fake_server(cli, "slow", "import time\ntime.sleep(600)\n")
@@ -286,6 +295,7 @@ setenv NETCDF_DIR /opt/netcdf/4.9
 """
 
 
+@pytest.mark.own_daemons  # it looks at the node from here
 def test_environments_are_kernels(cli: CommandLine, cluster: SlurmCluster, venv: Path) -> None:
     """Each that works on the node is offered, with its modules; the others are told, with why."""
     modules = cluster.directory / "lab-modules"
@@ -317,7 +327,7 @@ environments:
         ("gone", "/nowhere/at/all/bin/python is not there on c"),
     ):
         assert re.search(f"environment {name} is no kernel there: .*{reason}", done.stderr)
-    browser = Browser(done.stdout.split()[-1])
+    browser = tunnelled(cli, done.stdout.split()[-1])
     assert browser.kernels() == {
         "science": "science: Xarray and Dask", "plain": "plain", "python3": "Python 3 (science)"
     }  # fmt: skip

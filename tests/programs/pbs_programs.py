@@ -53,9 +53,17 @@ def tell(programs: Path, **told: object) -> None:
     ``paused`` starts no jobs; ``history`` False keeps none; ``private`` says that nobody sees
     others' jobs; ``down`` names programs that cannot
     reach the server, ``hang`` those that never answer, ``mute`` those that do their work and then
-    say that the server is gone; ``json`` is "broken" (releases to 23.06) or "first" (later ones).
+    say that the server is gone; ``json`` is "broken" (releases to 23.06) or "first" (later ones);
+    ``domain`` stands behind the names of nodes; ``say`` lays attributes over what qstat tells of a
+    job, by its id.
     """
     (programs.parent / "state" / "told.json").write_text(json.dumps(told))
+
+
+def calls(programs: Path) -> list[list[str]]:
+    """Return every call so far: the program and its arguments."""
+    log = programs.parent / "state" / "calls"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 class Refusal(Exception):
@@ -224,6 +232,12 @@ def _new_job(number: int, index: int | None, script: Path, asked: dict[str, str]
         "substate": 22 if after else 10,
         "created": time.time(),
         "exit": None,
+        # without -V and -v the server keeps no more of the environment than this
+        "variables": ",".join(
+            f"PBS_O_{name}={os.environ[name]}"
+            for name in ("HOME", "LOGNAME", "PATH", "SHELL")
+            if name in os.environ
+        ),
     }
 
 
@@ -238,7 +252,8 @@ def run_job(queue: Queue, arguments: list[str]) -> str:
     number = int(match[1])
     job = queue.job(number, index)
     spool = queue.folder / "spool" / job["id"]
-    nodes = [f"node{place + 1:02}" for place in range(min(job["nodes"], NODES))]
+    domain = queue.told.get("domain", "")
+    nodes = [f"node{place + 1:02}{domain}" for place in range(min(job["nodes"], NODES))]
     node_file = spool.with_suffix(".nodes")
     node_file.write_text("".join(f"{node}\n" for node in nodes))
     environ = {
@@ -315,7 +330,8 @@ def qstat(queue: Queue, arguments: list[str]) -> str:
         sys.stderr.write(words)
     if not ids:
         wanted = [job for job in queue.jobs() if job["state"] != "F" or "x" in flags]
-    records = {job["id"]: _record(job) for job in wanted}
+    said = queue.told.get("say", {})
+    records = {job["id"]: _record(job) | said.get(job["id"], {}) for job in wanted}
     text = _told_jobs(queue, records) if "F" in flags else _as_text(records)
     if status:
         sys.stdout.write(text)
@@ -356,6 +372,7 @@ def _record(job: Job) -> dict[str, Any]:
             f":{job['walltime'] % 60:02}",
         },
         "substate": job["substate"],
+        "Variable_List": job["variables"],
     }
     if job["state"] == "Q":
         record["comment"] = "Not Running: Queue not started."
@@ -420,7 +437,7 @@ def _server_facts(queue: Queue, of_queues: bool) -> tuple[str, dict[str, Any]]:
 
 
 def qselect(queue: Queue, arguments: list[str]) -> str:
-    """Print the ids of the jobs of a name."""
+    """Print the ids of the jobs of a name, or of all jobs."""
     history, name = "-x" in arguments, ""
     if "-N" in arguments:
         name = arguments[arguments.index("-N") + 1]
@@ -430,7 +447,7 @@ def qselect(queue: Queue, arguments: list[str]) -> str:
     found = {
         full_id(job["number"], None if job["index"] is None else ""): None
         for job in queue.jobs()
-        if job["name"] == name and (history or job["state"] != "F")
+        if name in ("", job["name"]) and (history or job["state"] != "F")
     }
     return "".join(f"{job_id}\n" for job_id in found)
 
@@ -495,6 +512,8 @@ def main(state: Path, program: str, arguments: list[str]) -> int:
     if program == "run":
         run_job(queue, arguments)
         return 0
+    with queue.locked(), (queue.folder / "calls").open("a") as log:
+        log.write(json.dumps([program, *arguments]) + "\n")
     if program in queue.told.get("hang", ()):
         time.sleep(600)
     no_server = f"Connection refused\n{program}: cannot connect to server {SERVER} (errno=15010)\n"

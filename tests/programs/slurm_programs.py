@@ -318,6 +318,7 @@ def _queue_values(job: Job) -> dict[str, str]:
     return {
         "JobArrayID": job["id"],
         "State": job["state"],
+        "Name": job["name"],
         "exit_code": str(job["code"] << 8 | job["signal"]),
         "RestartCnt": "0",
         "UserName": _user(),

@@ -86,6 +86,8 @@ def test_the_shell_waits_for_its_child(tmp_path: Path) -> None:
     process = started(tmp_path, "waits")
     (child,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
     child.kill()
     assert process.wait(timeout=20) == 137
     assert (tmp_path / "exit").read_text() == "137\n"

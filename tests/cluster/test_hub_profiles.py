@@ -1,0 +1,147 @@
+"""Login servers and jobs at one hub, through the wrapper, for real users."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.cluster import machine
+from tests.cluster.daemons import tail, wait_until
+from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
+from tests.cluster.slurm import SlurmCluster
+
+LOGIN = "  profiles: [login, batch]\n  login: {cores: 1, memory: 1 GiB}\n"
+
+
+@pytest.fixture(scope="module")
+def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
+    """Return a hub that offers login servers and jobs."""
+    ensure_hub_machine()
+    with HubRunner(cluster, extra_hub=LOGIN) as runner:
+        yield runner
+
+
+def ask(hub: HubRunner, *words: str) -> dict[str, Any]:
+    """Return what a command of `pangeo-hpc hub` tells root on the hub's host."""
+    argv = [f"{machine.VENV}/bin/pangeo-hpc", "--site", str(hub.site_file), "hub", *words]
+    done = subprocess.run(
+        [*argv, "--state", str(hub.state)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return dict(json.loads(done.stdout))
+
+
+def status(hub: HubRunner) -> list[dict[str, Any]]:
+    """Return the servers that `hub status` tells, as root sees them."""
+    return list(ask(hub, "status", "--json")["servers"])
+
+
+def await_ready(hub: HubRunner, browser: Browser, user: str, *servers: str) -> None:
+    """Wait until servers are ready."""
+
+    def ready() -> bool:
+        return all((browser.server(user, name) or {}).get("ready") for name in servers)
+
+    assert wait_until(ready, 90, every=0.5), tail(hub.log, 80)
+
+
+def listeners(user: str) -> dict[str, list[tuple[str, int]]]:
+    """Return the addresses that a user's notebook servers listen at, by the host they are on."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for process in psutil.process_iter(["username", "cmdline"]):
+        words = process.info["cmdline"] or []
+        if process.info["username"] == user and "pangeo_hpc.hub.singleuser" in words:
+            where = "login" if words[-1] == "loopback" else "node"
+            for each in process.net_connections("inet"):
+                if each.status == psutil.CONN_LISTEN:
+                    found.setdefault(where, []).append((each.laddr.ip, each.laddr.port))
+    return found
+
+
+def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """A login server runs on the hub's host within the site's limits, beside one that is a job.
+
+    Both survive kill -9 of the hub, and the login server even a site that no longer offers them.
+    """
+    alice = hub.client("alice")
+    assert alice.spawn("alice", options={"profile": "login"}) in (201, 202), alice.said
+    batch = {"profile": "batch", "node_type": "short", "walltime": "00:02:00"}
+    assert alice.spawn("alice", "big", batch) in (201, 202), alice.said
+    await_ready(hub, alice, "alice", "", "big")
+    rows = {each["server"]: each for each in status(hub)}
+    assert [rows[n]["profile"] for n in ("", "big")] == ["login", "batch"]
+    assert [rows[n]["scheduler"] for n in ("", "big")] == ["local", "slurm"]
+    assert (rows[""]["memory"], rows[""]["cores"]) == (2**30, 1)
+    assert rows["big"]["queue"] == "short"
+    # twelve hours, less the seconds of this test
+    assert 11.9 * 3600 < rows[""]["walltime_left"] <= 12 * 3600
+    assert cluster.admin(["squeue", "-h", "-o", "%j"]).split() == [rows["big"]["name"]]
+    fit = ask(hub, "reconcile", "--program", str(hub.program), "--json")
+    assert (fit["jobs"], fit["servers"], fit["found"]) == (2, 2, [])
+    there = listeners("alice")
+    assert [ip for ip, _ in there["login"]] == ["127.0.0.1"]
+    header = next(hub.cluster.directory.glob(f"shared/alice/state/hub/{rows['']['name']}/job.sh"))
+    assert "--memory=1024M" in header.read_text()
+    assert "--cores=1" in header.read_text()
+
+    hub.kill()
+    text = hub.site_file.read_text()
+    hub.site_file.write_text(text.replace(LOGIN, ""))
+    hub.start()
+    alice = hub.client("alice")
+    await_ready(hub, alice, "alice", "", "big")
+    for path in ("/user/alice/lab", "/user/alice/big/lab"):
+        assert alice.open(path)[0] == 200, path
+    # JupyterHub waits for an answer from a server that is there before it calls it ready
+    assert alice.stop("alice") in (202, 204)
+    assert wait_until(lambda: "login" not in listeners("alice"), 30), tail(hub.log, 60)
+    assert cluster.admin(["squeue", "-h", "-o", "%j"]).split() == [rows["big"]["name"]]
+    assert alice.spawn("alice", "other", {"profile": "login"}) == 400
+    assert "login" in alice.said
+
+    hub.kill()
+    hub.site_file.write_text(text)
+    hub.start()
+    alice = hub.client("alice")
+    await_ready(hub, alice, "alice", "big")
+    assert alice.stop("alice", "big") in (202, 204)
+    assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 30)
+
+
+def test_no_other_profile_starts_anything(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """An unknown profile, and limits that a login server has not, are refused on every way."""
+    bob = hub.client("bob")
+    for options in (
+        {"profile": "nope"},
+        {"profile": "local"},
+        {"profile": "login", "memory": "64 GiB"},
+        {"profile": "login", "node_type": "compute"},
+        {"profile": "batch", "cores": "1000"},
+    ):
+        assert bob.spawn("bob", "x", options) == 400, (options, bob.said)
+    status_code, page = bob.open("/hub/spawn/bob?profile=nope")
+    assert status_code == 400 or "there is no profile" in page
+    assert not any(process.username() == "bob" for process in psutil.process_iter())
+    assert not cluster.admin(["squeue", "-h"]).strip()
+
+
+def test_the_form_is_the_sites_own(hub: HubRunner) -> None:
+    """The page shows the site's form, not wrapspawner's; a chosen login ignores a job's fields."""
+    bob = hub.client("bob")
+    _, page = bob.open("/hub/spawn")
+    assert 'name="node_type"' in page
+    token = re.search(r'name="_xsrf" value="([^"]+)"', page)
+    form = {"_xsrf": token[1] if token else bob.xsrf(), "profile": "login", "node_type": "compute"}
+    code, text = bob.open("/hub/spawn/bob?_xsrf=" + bob.xsrf(), form)
+    assert code == 200, text
+    events = bob.open("/hub/api/users/bob/server/progress")[1]
+    assert "looking at what was asked" in events
+    await_ready(hub, bob, "bob", "")
+    (row,) = (each for each in status(hub) if each["user"] == "bob")
+    assert (row["profile"], row["scheduler"]) == ("login", "local")
+    assert bob.stop("bob") in (202, 204)
+    assert wait_until(lambda: "login" not in listeners("bob"), 30), tail(hub.log, 60)
