@@ -28,7 +28,7 @@ class PortHandler(APIHandler):
         port = read_port(self.request.body)
         if port is None:
             raise web.HTTPError(400, f"one port from {LOWEST} to {HIGHEST} is wanted")
-        for spawner in _spawners(user):
+        for _, spawner in spawners_of(user):
             if spawner.reports(token):
                 first, last = spawner.office.hub.port_range
                 if not first <= port <= last:
@@ -55,7 +55,7 @@ def read_port(body: bytes) -> int | None:
     return port if type(port) is int and LOWEST <= port <= HIGHEST else None
 
 
-def _spawners(user: Any) -> list[SiteSpawner]:
-    """Return a user's spawners that are jobs of ours, also inside a wrapper."""
-    found = (of_ours(each) for each in getattr(user, "spawners", {}).values())
-    return [each for each in found if each is not None]
+def spawners_of(user: Any) -> list[tuple[Any, SiteSpawner]]:
+    """Return a user's spawners that are jobs of ours, also inside a wrapper, after that one."""
+    found = ((each, of_ours(each)) for each in getattr(user, "spawners", {}).values())
+    return [(outer, inner) for outer, inner in found if inner is not None]

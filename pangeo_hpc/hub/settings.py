@@ -71,6 +71,7 @@ def _addresses(hub: Hub) -> dict[str, Any]:
 
 
 def _hub(hub: Hub, places: Places) -> dict[str, Any]:
+    from pangeo_hpc.hub import home
     from pangeo_hpc.hub.handlers import handlers
 
     kind = "profiles.SiteProfilesSpawner" if _is_wrapped(hub) else "spawner.SiteSpawner"
@@ -79,7 +80,8 @@ def _hub(hub: Hub, places: Places) -> dict[str, Any]:
         "db_url": f"sqlite:///{places.state}/jupyterhub.sqlite",
         "cookie_secret_file": str(places.state / "cookie_secret"),
         "template_paths": [str(HERE / "templates")],
-        "extra_handlers": handlers(),
+        "extra_handlers": handlers(places.state),
+        "template_vars": {"pangeo_hpc_servers": home.servers},
         # servers are jobs: they go on when the hub is stopped, and are found again
         "cleanup_servers": False,
         "cleanup_proxy": places.own_proxy,

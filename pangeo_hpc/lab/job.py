@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from pangeo_hpc import processes, scratch
+from pangeo_hpc import allocation, processes, scratch
 from pangeo_hpc._version import __version__
 from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.files import make_directory
 from pangeo_hpc.lab.folder import Order, Server, Start
+from pangeo_hpc.server import notes
 from pangeo_hpc.server.address import Wish, bind, choose
+from pangeo_hpc.server.watch import Told
 from pangeo_hpc.site import current_person, load_site
 
 
@@ -53,6 +55,7 @@ def serve(start: Start) -> None:
         start.path / order.token,
         kernel=offer.default,
         runtime=make_directory(start.path / "runtime", mode=0o700),
+        told=told(start),
         report=lambda: start.write_server(about(listening, offer)),
     )
     server.start()
@@ -61,7 +64,11 @@ def serve(start: Start) -> None:
 def offered(start: Start, order: Order) -> Offer:
     """Write a kernel for each environment that works here, and say which do not."""
     site, person = load_site(start.site_file), current_person()
-    variables = {**scratch.variable(site, person), "PANGEO_HPC_SITE": str(start.site_file)}
+    variables = {
+        **scratch.variable(site, person),
+        **notes.prepare(start.path / "work", "/"),
+        "PANGEO_HPC_SITE": str(start.site_file),
+    }
     planned = kernels(site, person, order.environment, setup=order.setup, variables=variables)
     place = start.path / "jupyter"
     offer = write(planned, place, environ=dict(os.environ))
@@ -71,6 +78,17 @@ def offered(start: Start, order: Order) -> Offer:
         path = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = os.pathsep.join([str(place), *([path] if path else [])])
     return offer
+
+
+def told(start: Start) -> Told:
+    """Return what the server is told of its job."""
+    here = allocation.current()
+    return Told(
+        job=here.job_id if here else None,
+        node=socket.gethostname(),
+        dask=start.path / "work",
+        ends=lambda: allocation.known_end(here),
+    )
 
 
 def about(listening: socket.socket, offer: Offer) -> Server:

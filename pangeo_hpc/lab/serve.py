@@ -9,6 +9,8 @@ from jupyter_server.serverapp import ServerApp
 from tornado.httpserver import HTTPServer
 
 from pangeo_hpc.server.handler import add_proof
+from pangeo_hpc.server.pages import add_watch, offer_to_lab
+from pangeo_hpc.server.watch import Told, Watch
 
 
 class LabServer(ServerApp):
@@ -21,6 +23,7 @@ class LabServer(ServerApp):
     no_browser_open_file = True
     listening: socket.socket
     report: Callable[[], object]
+    watch: Watch | None = None
 
     def init_httpserver(self) -> None:
         """Serve at our own socket instead of looking for a port."""
@@ -35,6 +38,8 @@ class LabServer(ServerApp):
 
     def _listen(self) -> None:
         self._http_server.add_sockets([self.listening])
+        if self.watch is not None:
+            self.watch.begin()
         self.report()
 
 
@@ -44,16 +49,18 @@ def make_server(
     *,
     kernel: str | None,
     runtime: Path,
+    told: Told,
     report: Callable[[], object],
 ) -> LabServer:
     """Return a server that is ready to `start`.
 
-    `kernel` is that of new notebooks; `runtime` is a private directory. The token comes from a file
-    and stands in no argument, no log and no environment variable.
+    `kernel` is that of new notebooks; `runtime` is a private directory; `told` is about the job.
+    The token comes from a file and stands in no argument, no log and no environment variable.
     """
     os.environ["JUPYTER_RUNTIME_DIR"] = str(runtime)
     os.environ.pop("JUPYTER_TOKEN", None)
     os.environ["JUPYTER_TOKEN_FILE"] = str(token_file)
+    offer_to_lab()
     address, port = listening.getsockname()
     token = token_file.read_text()
     server = LabServer.instance()
@@ -64,6 +71,7 @@ def make_server(
     server.identity_provider.token_generated = False
     os.environ.pop("JUPYTER_TOKEN_FILE")
     add_proof(server.web_app, server.base_url, token.encode(), address, port)
+    server.watch = add_watch(server.web_app, server.base_url, told, server.log)
     return server
 
 
@@ -77,7 +85,7 @@ def _settings(address: str, port: int, kernel: str | None) -> list[str]:
         "ServerApp.base_url": "/",
         "ServerApp.open_browser": "False",
         "ServerApp.default_url": "/lab",
-        "ServerApp.jpserver_extensions": "{'jupyterlab': True}",
+        "ServerApp.jpserver_extensions": "{'jupyterlab': True, 'jupyter_server_proxy': True}",
         "ServerApp.allow_root": str(os.geteuid() == 0),
         "ServerApp.identity_provider_class": (
             "jupyter_server.auth.identity.PasswordIdentityProvider"

@@ -124,7 +124,12 @@ class HubRunner:
         """Write the site, the program and the sudo rule."""
         state = f"{self.cluster.directory}/shared/{{user}}/state"
         first = self.ports["public"] % 20000 + 30000
-        text = SITE.format(scratch=self.cluster.scratch_root, state=state) + HUB.format(
+        text = SITE.format(
+            scratch=self.cluster.scratch_root,
+            state=state,
+            interface=self.cluster.interface,
+            nodes=len(self.cluster.shape.up),
+        ) + HUB.format(
             host=HOST,
             port=self.ports["public"],
             inner=self.ports["inner"],

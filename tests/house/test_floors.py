@@ -34,7 +34,7 @@ ONLY_IN = {
     "wrapspawner": {"hub"},
     "traitlets": {"hub"},
     "tornado": {"server", "lab", "hub"},
-    "jupyter_server": {"lab", "hub"},
+    "jupyter_server": {"server", "lab", "hub"},
     "subprocess": {"run", "localqueue", "dask", "workflow"},
 }
 

@@ -31,6 +31,14 @@ def test_data_is_in_the_wheel(unpacked: Path) -> None:
         assert there == here
 
 
+def test_pages_are_in_the_wheel(unpacked: Path) -> None:
+    """What the hub and JupyterLab show is in the wheel: templates, and the prebuilt extension."""
+    for folder in ("pangeo_hpc/hub/templates", "pangeo_hpc/server/jupyter"):
+        here = {p.relative_to(ROOT) for p in (ROOT / folder).rglob("*") if p.is_file()}
+        assert here
+        assert all((unpacked / path).read_bytes() == (ROOT / path).read_bytes() for path in here)
+
+
 def test_nothing_else_is_in_the_wheel(unpacked: Path) -> None:
     """The package, its metadata, and nothing beside them."""
     names = {p.name.partition("-")[0] for p in unpacked.iterdir()}

@@ -47,8 +47,9 @@ def parts_that_belong_together(site: Site) -> list[Finding]:
     if hub.poll_interval <= timedelta(0):
         hint = "write a time such as 15 seconds"
         found.append(Finding("hub.poll_interval", "the queue would be asked without pause", hint))
-    if hub.idle.after <= timedelta(0):
-        text, hint = "servers would stop at once", "write a time such as 2 hours"
+    if hub.idle.after is not None and hub.idle.after <= timedelta(0):
+        text = "servers would stop at once"
+        hint = "write a time such as 2 hours, or null to leave idle servers alone"
         found.append(Finding("hub.idle.after", text, hint))
     if hub.service_user == "root":
         text, hint = "the hub must not run as root", "name a user of its own, such as pangeohub"

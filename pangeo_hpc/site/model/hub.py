@@ -38,8 +38,10 @@ class Tls(Part):
 class Idle(Part):
     """When servers that nobody uses are stopped."""
 
-    after: Duration = Field(
-        default=timedelta(hours=2), description="Time without any activity.", examples=["2 hours"]
+    after: Duration | None = Field(
+        default=timedelta(hours=2),
+        description="Time in which nothing works and nobody is there; null = never.",
+        examples=["2 hours"],
     )
 
 

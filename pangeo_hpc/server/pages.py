@@ -1,0 +1,67 @@
+"""What a server answers to its own pages: the time left, and that a person is there."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from pangeo_hpc.server.watch import Told, Watch
+from pangeo_hpc.server.work import OURS, PRESENT
+
+# Holds `labextensions/`, which JupyterLab reads; its scripts are plain and built from nothing.
+JUPYTER = Path(__file__).with_name("jupyter")
+TIME_LEFT = f"{OURS}time-left"
+
+
+class TimeLeftHandler(APIHandler):
+    """Tells when the job is over, and whether the server would be stopped for being idle."""
+
+    # a page that asks by itself is no work
+    _track_activity = False
+
+    def initialize(self, watch: Watch) -> None:
+        """Take what is told."""
+        self.watch = watch
+
+    @web.authenticated
+    def get(self) -> None:
+        """Answer in JSON; times are seconds since 1970 by this server's clock."""
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(self.watch.plain(time.time())))
+
+
+class PresentHandler(APIHandler):
+    """Takes the word of a page that a person touches it."""
+
+    @web.authenticated
+    def post(self) -> None:
+        """Answer with nothing: the request itself is noticed."""
+        self.set_status(204)
+        self.finish()
+
+
+def add_watch(application: web.Application, base: str, told: Told, log: Any) -> Watch:
+    """Let a Jupyter server tell its time left at `base`; `begin` of the watch is the caller's.
+
+    `base` has a slash at its end.
+    """
+    watch = Watch(told=told, application=application, base=base, log=log)
+    application.add_handlers(
+        ".*$",
+        [
+            (f"{base}{TIME_LEFT}", TimeLeftHandler, {"watch": watch}),
+            (f"{base}{PRESENT}", PresentHandler),
+        ],
+    )
+    return watch
+
+
+def offer_to_lab() -> None:
+    """Let JupyterLab in this process find our extension, whatever users have configured."""
+    known = os.environ.get("JUPYTER_PATH")
+    places = [*([known] if known else []), str(JUPYTER)]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(places)

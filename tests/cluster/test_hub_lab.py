@@ -1,0 +1,101 @@
+"""JupyterLab in a real browser: the time left, warnings that save, and the word before a stop."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.cluster.browser import barriers, log_in, picture
+from tests.cluster.daemons import tail, wait_until
+from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.slurm import SlurmCluster
+from tests.cluster.users import ClusterUser
+
+AFTER = 40
+TYPED = "x = 42  # nobody pressed save"
+TOAST = ".jp-Notification-Toast-warning"
+ITEM = "[data-pangeo-hpc=time-left]"
+CELL = {
+    "cell_type": "code", "execution_count": None, "id": "one", "metadata": {}, "outputs": [],
+    "source": "",
+}  # fmt: skip
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+NOTEBOOK = {"cells": [CELL], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+
+
+@pytest.fixture(scope="module")
+def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
+    """Return a hub that stops idle servers soon."""
+    ensure_hub_machine()
+    with HubRunner(cluster, extra_hub=f"  idle: {{after: {AFTER} seconds}}\n") as runner:
+        yield runner
+
+
+@pytest.fixture
+def notebook(alice: ClusterUser) -> Iterator[Path]:
+    """Return a notebook of alice's with one empty cell."""
+    path = alice.home / "warned.ipynb"
+    path.write_text(json.dumps(NOTEBOOK))
+    os.chown(path, alice.uid, alice.gid)
+    yield path
+    path.unlink()
+
+
+def test_a_warning_saves_and_an_idle_server_asks_first(
+    hub: HubRunner, cluster: SlurmCluster, notebook: Path, page: Page
+) -> None:
+    """The status bar tells the job's end; what was typed is saved; one click keeps the server."""
+    browser = hub.client("alice")
+    assert browser.spawn("alice", options={"node_type": "compute", "cores": 2}) in (201, 202)
+
+    def ready() -> bool:
+        return bool((browser.server("alice") or {}).get("ready"))
+
+    assert wait_until(ready, 90, every=0.5), tail(hub.log, 60)
+    log_in(page, hub, "alice")
+    # the page's own clock ticks by the same end
+    expect(page.locator("td[data-ends]")).to_have_text("9 min")
+    assert barriers(page, "[aria-labelledby=pangeo-hpc-servers]") == []
+    picture(page, "home-with-a-server")
+    page.goto(f"{hub.url}/user/alice/lab/tree/{notebook.name}", wait_until="commit")
+    expect(page.locator(ITEM)).to_have_text("9 min left", timeout=60_000)
+    toasts = page.locator(TOAST)
+    expect(toasts).to_contain_text("This server ends in 9 minutes")
+    # read out by screen readers
+    assert toasts.get_by_role("alert").count() == 1
+
+    cell = page.locator(".jp-Notebook .jp-Cell .cm-content")
+    cell.click()
+    page.keyboard.type(TYPED)
+    assert TYPED not in notebook.read_text()
+    cluster.admin(["scontrol", "update", f"JobId={job(cluster)}", "TimeLimit=4"])
+    warned = re.compile(r"ends in [23] minutes.*\. 1 open file with changes was saved\.")
+    expect(toasts.filter(has_text=warned)).to_have_count(1, timeout=40_000)
+    # one notice at a time: this one took the place of the first
+    expect(toasts).to_have_count(1)
+    assert TYPED in notebook.read_text()
+    expect(page.locator(ITEM)).to_have_text(_clock())
+    picture(page, "lab-warned")
+
+    cluster.admin(["scontrol", "update", f"JobId={job(cluster)}", "TimeLimit=30"])
+    expect(toasts).to_contain_text("Nothing has run here", timeout=(AFTER + 30) * 1000)
+    picture(page, "lab-idle")
+    page.get_by_role("button", name="Keep it running").click()
+    expect(toasts).to_have_count(0)
+    # it was about to be stopped, and asks again instead
+    expect(toasts).to_contain_text("Nothing has run here", timeout=(AFTER + 30) * 1000)
+    assert job(cluster)
+    assert wait_until(lambda: not job(cluster), AFTER + 30, every=1), tail(hub.log, 60)
+
+
+def job(cluster: SlurmCluster) -> str:
+    """Return the only job in the queue, empty if there is none."""
+    return cluster.admin(["squeue", "-h", "-o", "%i"]).strip()
+
+
+def _clock() -> "re.Pattern[str]":
+    return re.compile(r"[23]:[0-5]\d left")

@@ -1,0 +1,267 @@
+"""While a server runs: its time left, Dask's dashboard, and stops of idle servers that see work."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websocket
+
+from pangeo_hpc.hub import idle
+from tests.browser import Browser as Notebook
+from tests.cluster.daemons import tail, wait_until
+from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
+from tests.cluster.slurm import SlurmCluster
+from tests.cluster.users import ClusterUser
+
+AFTER = 25.0
+SMALL = {"node_type": "compute", "cores": 2, "memory": "1500 MiB"}
+
+# Each works until its file is there. None of them prints anything meanwhile.
+BUSY = """\
+import os, time
+while not os.path.exists({file!r}):
+    time.sleep(0.2)
+"""
+# The kernel is idle for Jupyter: it does not wait for the result itself.
+DASK = """\
+import os, time
+import pangeo_hpc
+cluster = pangeo_hpc.start_cluster(where="local", workers=1, cores=1, memory="500 MiB")
+client = cluster.get_client()
+def until(file):
+    while not os.path.exists(file):
+        time.sleep(0.2)
+future = client.submit(until, {file!r})
+"""
+SHELL = "sh -c 'until [ -e {file} ]; do sleep 1; done'\n"
+DASHBOARD = """\
+from distributed import LocalCluster
+cluster = LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0")
+print(cluster.dashboard_link)
+"""
+
+
+# a request for a server is answered at once, and not only when it is up
+AT_ONCE = "c.JupyterHub.tornado_settings = {'slow_spawn_timeout': 0}\n"
+
+
+@pytest.fixture(scope="module")
+def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
+    """Return a hub that stops servers in which nothing happened for some seconds."""
+    ensure_hub_machine()
+    limit = f"  idle: {{after: {AFTER:.0f} seconds}}\n"
+    with HubRunner(cluster, extra_hub=limit, extra_config=AT_ONCE) as runner:
+        yield runner
+
+
+def test_the_time_left_is_that_of_the_job(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """Server and home page tell the end that Slurm has, also after an operator changed it."""
+    alice = hub.client("alice")
+    server = started(hub, alice, "timed")
+    keep = Work(server, BUSY.format(file="/nowhere"))
+    told = server.ask("/pangeo-hpc/time-left")
+    assert isinstance(told, dict), told
+    job = told["job"]
+    assert told["node"] in ("c1", "c2", "c3", "c4") and told["node_type"] == "compute"
+    assert abs(told["ends"] - end_of(cluster, job)) <= 2
+    assert abs(told["now"] - time.time()) < 5
+    assert server.ask("/pangeo-hpc/time-left", token="x" * 32) == 403
+    _, page = alice.open("/hub/home")
+    for words in (f"<td>{job}</td>", "<td>running</td>", f"<td>{told['node']}</td>", "9 min"):
+        assert words in page, page
+    cluster.admin(["scontrol", "update", f"JobId={job}", "TimeLimit=7"])
+    end = end_of(cluster, job)
+    assert end < told["ends"] - 100
+
+    def follows() -> bool:
+        return abs(server.ask("/pangeo-hpc/time-left")["ends"] - end) <= 2
+
+    assert wait_until(follows, 30, every=0.5), server.ask("/pangeo-hpc/time-left")
+    assert ">6 min<" in alice.open("/hub/home")[1]
+    keep.close()
+    assert alice.stop("alice", "timed") in (202, 204)
+
+
+def test_a_dashboard_reaches_its_owner_and_nobody_else(hub: HubRunner) -> None:
+    """Dask's own link leads through the hub to the dashboard, for alice and not for bob."""
+    alice, bob = hub.client("alice"), hub.client("bob")
+    work = Work(started(hub, alice, "board"), DASHBOARD)
+    link = work.printed().strip()
+    assert link.startswith("/user/alice/board/proxy/") and link.endswith("/status"), link
+    health = link.replace("/status", "/health")
+    status, text = alice.open(health)
+    assert (status, text) == (200, "ok")
+    status, text = bob.open(health)
+    assert status == 403 and text != "ok", (status, text)
+    work.close()
+    assert alice.stop("alice", "board") in (202, 204)
+
+
+def test_only_servers_in_which_nothing_works_are_stopped(
+    hub: HubRunner, cluster: SlurmCluster, alice: ClusterUser, request: pytest.FixtureRequest
+) -> None:
+    """An open window keeps no server; a busy kernel, Dask tasks and a terminal's program do.
+
+    They do until they end, and what a stop gives back is written down.
+    """
+    browser = hub.client("alice")
+    names = ("busy", "dask", "shell", "quiet")
+    for name in names:
+        assert browser.spawn("alice", name, SMALL) in (201, 202), browser.said
+    file = str(alice.shared / "enough")
+    request.addfinalizer(Work(started(hub, browser, "busy"), BUSY.format(file=file)).close)
+    request.addfinalizer(Work(started(hub, browser, "dask"), DASK.format(file=file)).close)
+    request.addfinalizer(Terminal(started(hub, browser, "shell"), SHELL.format(file=file)).close)
+    servers = {name: server_of(hub, browser, name) for name in names}
+    begun = time.monotonic()
+    expected = {
+        "busy": "a kernel is busy (python3)",
+        "dask": "Dask tasks are running",
+        "shell": "terminal 1 runs sh, sleep",
+    }
+
+    def seen() -> bool:
+        return all(working(servers[name]) == [words] for name, words in expected.items())
+
+    assert wait_until(seen, 30, every=0.5), (
+        {name: working(servers[name]) for name in expected},
+        tail(hub.log, 80),
+    )
+
+    journal = hub.state / idle.JOURNAL
+    asked: list[int] = []
+
+    def quiet_is_gone() -> bool:
+        for path in ("/api/kernels", "/api/contents", "/pangeo-hpc/time-left"):
+            asked.append(polled(servers["quiet"], path))
+        return bool(idle.read(journal))
+
+    assert wait_until(quiet_is_gone, AFTER + 40, every=1), tail(hub.log, 60)
+    assert [each.server for each in idle.read(journal)] == ["quiet"]
+    assert asked.count(200) > 20
+    assert not (browser.server("alice", "quiet") or {}).get("ready")
+    assert jobs(cluster, "alice") == 3
+    # with none of its work seen, each of the others would be gone by then
+    rest = begun + AFTER + 25 - time.monotonic()
+    assert not wait_until(lambda: jobs(cluster, "alice") < 3, max(rest, 5), every=1), tail(
+        hub.log, 60
+    )
+    assert all(browser.server("alice", name)["ready"] for name in expected)  # type: ignore[index]
+    Path(file).touch()
+    assert wait_until(lambda: jobs(cluster, "alice") == 0, AFTER + 60, every=1), tail(hub.log, 60)
+    assert wait_until(lambda: len(idle.read(journal)) == 4, 20), tail(hub.log, 60)
+    assert journal.stat().st_mode & 0o777 == 0o600
+    for entry in idle.read(journal):
+        assert (entry.user, entry.cores, entry.node_type) == ("alice", 2, "compute")
+        assert AFTER <= entry.idle_seconds < AFTER + 15
+        assert 2 * 400 / 3600 < entry.core_hours < 2 * 600 / 3600
+    assert {entry.server for entry in idle.read(journal)} == set(names)
+
+
+# -- what a person does ------------------------------------------------------------------------
+
+
+def started(hub: HubRunner, browser: Browser, name: str) -> Notebook:
+    """Start a server of alice's, wait until it is ready, and return it."""
+    if not browser.server("alice", name):
+        assert browser.spawn("alice", name, SMALL) in (201, 202), browser.said
+
+    def ready() -> bool:
+        return bool((browser.server("alice", name) or {}).get("ready"))
+
+    assert wait_until(ready, 90, every=0.5), tail(hub.log, 60)
+    return server_of(hub, browser, name)
+
+
+def server_of(hub: HubRunner, browser: Browser, name: str) -> Notebook:
+    """Return a server of alice's, with a token of hers."""
+    made = browser.json("/hub/api/users/alice/tokens", body={"note": "test"}, method="POST")
+    return Notebook(f"{hub.url}/user/alice/{name}/lab?token={made['token']}")
+
+
+class Work:
+    """Code that runs in a kernel of its own, with nobody waiting for it."""
+
+    def __init__(self, server: Notebook, code: str) -> None:
+        kernel = server.ask("/api/kernels", {})
+        assert isinstance(kernel, dict), kernel
+        self.channels = websocket.create_connection(
+            f"ws://{server.place}/api/kernels/{kernel['id']}/channels",
+            header=[f"Authorization: token {server.token}"],
+            timeout=60,
+        )
+        self.mark = uuid.uuid4().hex
+        header = {"msg_id": self.mark, "msg_type": "execute_request", "username": "", "session": ""}
+        content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
+        message = {"header": {**header, "version": "5.3"}, "parent_header": {}, "metadata": {}}
+        self.channels.send(json.dumps({**message, "content": content, "channel": "shell"}))
+
+    def printed(self) -> str:
+        """Return what the code prints, up to its end."""
+        text = ""
+        while True:
+            told = json.loads(self.channels.recv())
+            if told["parent_header"].get("msg_id") != self.mark:
+                continue
+            content: dict[str, Any] = told["content"]
+            text += "\n".join(content.get("traceback", [])) + content.get("text", "")
+            if content.get("execution_state") == "idle":
+                return text
+
+    def close(self) -> None:
+        """Close the window; the kernel goes on."""
+        self.channels.close()
+
+
+class Terminal:
+    """A terminal in which a line was typed."""
+
+    def __init__(self, server: Notebook, line: str) -> None:
+        made = server.ask("/api/terminals", {})
+        assert isinstance(made, dict), made
+        self.channel = websocket.create_connection(
+            f"ws://{server.place}/terminals/websocket/{made['name']}",
+            header=[f"Authorization: token {server.token}"],
+            timeout=60,
+        )
+        self.channel.send(json.dumps(["stdin", line]))
+
+    def close(self) -> None:
+        """Close the window; what runs goes on."""
+        self.channel.close()
+
+
+def working(server: Notebook) -> list[str]:
+    """Return what a server says works in it, or the error that it answers with."""
+    told = server.ask("/pangeo-hpc/time-left")
+    return list(told["idle"]["work"]) if isinstance(told, dict) else [str(told)]
+
+
+def polled(server: Notebook, path: str) -> int:
+    """Ask what an open window asks again and again; return the status."""
+    request = urllib.request.Request(f"http://{server.place}{path}")
+    request.add_header("Authorization", f"token {server.token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def jobs(cluster: SlurmCluster, user: str) -> int:
+    """Return how many jobs a user has in the queue."""
+    return len(cluster.admin(["squeue", "-h", "-u", user, "-o", "%i"]).split())
+
+
+def end_of(cluster: SlurmCluster, job: str) -> float:
+    """Return when Slurm will end a job."""
+    text = cluster.admin(["squeue", "-h", "-j", job, "-o", "%e"]).strip()
+    return datetime.fromisoformat(text).astimezone(UTC).timestamp()
