@@ -50,12 +50,13 @@ def await_ready(hub: HubRunner, browser: Browser, user: str, *servers: str) -> N
     assert wait_until(ready, 90, every=0.5), tail(hub.log, 80)
 
 
-def listeners(user: str) -> dict[str, list[tuple[str, int]]]:
+def listeners(hub: HubRunner, user: str) -> dict[str, list[tuple[str, int]]]:
     """Return the addresses that a user's notebook servers listen at, by the host they are on."""
     found: dict[str, list[tuple[str, int]]] = {}
     for process in psutil.process_iter(["username", "cmdline"]):
         words = process.info["cmdline"] or []
-        if process.info["username"] == user and "pangeo_hpc.hub.singleuser" in words:
+        ours = any(str(hub.cluster.directory) in word for word in words)
+        if process.info["username"] == user and ours and "pangeo_hpc.hub.singleuser" in words:
             where = "login" if words[-1] == "loopback" else "node"
             for each in process.net_connections("inet"):
                 if each.status == psutil.CONN_LISTEN:
@@ -83,7 +84,7 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
     assert cluster.admin(["squeue", "-h", "-o", "%j"]).split() == [rows["big"]["name"]]
     fit = ask(hub, "reconcile", "--program", str(hub.program), "--json")
     assert (fit["jobs"], fit["servers"], fit["found"]) == (2, 2, [])
-    there = listeners("alice")
+    there = listeners(hub, "alice")
     assert [ip for ip, _ in there["login"]] == ["127.0.0.1"]
     header = next(hub.cluster.directory.glob(f"shared/alice/state/hub/{rows['']['name']}/job.sh"))
     assert "--memory=1024M" in header.read_text()
@@ -99,7 +100,7 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
         assert alice.open(path)[0] == 200, path
     # JupyterHub waits for an answer from a server that is there before it calls it ready
     assert alice.stop("alice") in (202, 204)
-    assert wait_until(lambda: "login" not in listeners("alice"), 30), tail(hub.log, 60)
+    assert wait_until(lambda: "login" not in listeners(hub, "alice"), 30), tail(hub.log, 60)
     assert cluster.admin(["squeue", "-h", "-o", "%j"]).split() == [rows["big"]["name"]]
     assert alice.spawn("alice", "other", {"profile": "login"}) == 400
     assert "login" in alice.said
@@ -126,7 +127,10 @@ def test_no_other_profile_starts_anything(hub: HubRunner, cluster: SlurmCluster)
         assert bob.spawn("bob", "x", options) == 400, (options, bob.said)
     status_code, page = bob.open("/hub/spawn/bob?profile=nope")
     assert status_code == 400 or "there is no profile" in page
-    assert not any(process.username() == "bob" for process in psutil.process_iter())
+    assert hub.process is not None
+    started = psutil.Process(hub.process.pid).children(recursive=True)
+    assert not [each for each in started if "singleuser" in " ".join(each.cmdline())]
+    assert listeners(hub, "bob") == {}
     assert not cluster.admin(["squeue", "-h"]).strip()
 
 
@@ -145,4 +149,4 @@ def test_the_form_is_the_sites_own(hub: HubRunner) -> None:
     (row,) = (each for each in status(hub) if each["user"] == "bob")
     assert (row["profile"], row["scheduler"]) == ("login", "local")
     assert bob.stop("bob") in (202, 204)
-    assert wait_until(lambda: "login" not in listeners("bob"), 30), tail(hub.log, 60)
+    assert wait_until(lambda: "login" not in listeners(hub, "bob"), 30), tail(hub.log, 60)
