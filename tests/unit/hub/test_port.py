@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pangeo_hpc.hub.port import _LARGEST, HIGHEST, LOWEST, _spawners, read_port
+from pangeo_hpc.hub.port import _LARGEST, HIGHEST, LOWEST, read_port, spawners_of
 from pangeo_hpc.hub.spawner import SiteSpawner
 
 
@@ -47,5 +47,5 @@ def test_the_child_of_a_wrapper_is_found():
     wrapper = SimpleNamespace(child_spawner=inner)
     empty = SimpleNamespace(child_spawner=None)
     user = SimpleNamespace(spawners={"": wrapper, "a": alone, "b": empty})
-    assert _spawners(user) == [inner, alone]
-    assert _spawners(SimpleNamespace()) == []
+    assert spawners_of(user) == [(wrapper, inner), (alone, alone)]
+    assert spawners_of(SimpleNamespace()) == []

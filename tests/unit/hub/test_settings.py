@@ -104,7 +104,7 @@ def test_a_site_without_a_hub(tmp_path, places):
     assert [problem.path for problem in caught.value.problems] == ["hub"]
 
 
-def test_the_handler_that_sets_any_attribute_is_gone():
+def test_the_handler_that_sets_any_attribute_is_gone(tmp_path):
     """batchspawner's own port handler is removed; ours takes a port and nothing else."""
     import batchspawner  # noqa: F401
     from jupyterhub.apihandlers import default_handlers
@@ -112,7 +112,7 @@ def test_the_handler_that_sets_any_attribute_is_gone():
     from pangeo_hpc.hub.handlers import handlers
 
     assert not [path for path, *_ in default_handlers if "batchspawner" in path]
-    served = [path for path, *_ in handlers()]
+    served = [path for path, *_ in handlers(tmp_path)]
     assert served[:2] == ["/api/pangeo-hpc/port", "/api/pangeo-hpc/status"]
     assert not [path for path in served if "batchspawner" in path]
 

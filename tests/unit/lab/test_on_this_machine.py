@@ -82,6 +82,13 @@ def test_a_lab(laptop: Laptop) -> None:
     assert browser.compute("print(sum(range(10)))") == "45\n"
     where = "import os; print(os.environ['PANGEO_SCRATCH'], 'JUPYTER_TOKEN_FILE' in os.environ)"
     assert browser.compute(where) == f"{laptop.home}/pangeo-scratch False\n"
+    left = browser.ask("/pangeo-hpc/time-left")
+    assert 24 * 3600 - 120 < left["ends"] - left["now"] < 24 * 3600
+    assert browser.ask("/pangeo-hpc/time-left", token="wrong") == 403
+    shown = browser.ask("/lab/extensions/@pangeo-hpc/time-left/package.json")
+    assert shown["name"] == "@pangeo-hpc/time-left"
+    link = "from dask import config; print(config.get('distributed.dashboard.link'))"
+    assert browser.compute(f"import distributed; {link}") == "/proxy/{port}/status\n"
     tells_no_token(laptop, browser.token)
     again = laptop("start")
     assert again.stdout == f"{told['url']}\n"
