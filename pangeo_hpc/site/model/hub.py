@@ -102,3 +102,8 @@ class Hub(Part):
         description="Time between two looks at the queue, for all servers together.",
         examples=["15 seconds"],
     )
+    texts: FixedPath | None = Field(
+        default=None,
+        description="JSON file with the words of the hub's pages in your language.",
+        examples=["/etc/pangeo-hpc/hub-texts.de.json"],
+    )
