@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import cgroups, machine
+from tests.cluster import browser, cgroups, machine
+from tests.cluster.browser import chromium, page, plain_page, playwright
 from tests.cluster.config import ClusterConfig
 from tests.cluster.errors import ClusterError
 from tests.cluster.sites import CommandLine, command_line
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
+
+__all__ = ["chromium", "page", "plain_page", "playwright"]
 
 PROJECT = Path(__file__).parents[2]
 
@@ -25,6 +28,12 @@ def pytest_report_header() -> str:
     except ClusterError:
         return f"test cluster: Slurm is not installed; {machine.INSTALL} will do it"
     return f"test cluster: {version}, memory limits by {cgroups.probe()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the pictures of pages are."""
+    for line in browser.summary():
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
