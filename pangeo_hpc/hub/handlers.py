@@ -5,6 +5,8 @@ from typing import Any
 
 def handlers() -> list[tuple[str, Any]]:
     """Return our handlers with their paths below the hub's prefix."""
+    # takes the place of JupyterHub's own
+    from pangeo_hpc.hub import pending  # noqa: F401
     from pangeo_hpc.hub.port import PATH, PortHandler
 
     return [(PATH, PortHandler)]

@@ -29,7 +29,13 @@ _MARKS: Mapping[str, tuple[str, ...]] = {
         r"pangeo_hpc\.errors\.SiteError",
         r"(bin/\S+|singleuser\S*)\W+(No such file or directory|Permission denied|cannot execute)",
     ),
-    "unreachable": (r"the hub did not take the report",),
+    # JupyterHub's own server looks for the hub before ours reports to it
+    "unreachable": (
+        r"the hub did not take the report",
+        r"Failed to connect to (my )?Hub",
+        r"Error (connecting to|notifying) \S*Hub",
+        r"Cannot connect to host",
+    ),
 }
 _PATTERNS = {kind: re.compile("|".join(each), re.IGNORECASE) for kind, each in _MARKS.items()}
 # A kernel that is left out keeps no server from starting.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pangeo_hpc.hub.spawner import SiteSpawner
 
 # More than is shown: the cause can stand above what ended last.
-LINES = 200
+LINES = 400
 
 
 def refused(spawner: "SiteSpawner", error: PangeoHpcError) -> ServerFailed:
