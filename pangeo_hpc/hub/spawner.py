@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from batchspawner import BatchSpawnerBase
 from jupyterhub.apihandlers import default_handlers
-from jupyterhub.spawner import SpawnException
 from sqlalchemy import inspect
 from traitlets import Float, List, Unicode, default
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
 from pangeo_hpc.hub import choices, forms, postmortem, waiting
+from pangeo_hpc.hub.adoption import AdoptingSpawner
 from pangeo_hpc.hub.desk import person_of
 from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.office import Office, office
@@ -33,7 +32,7 @@ GRACE = 90.0
 _WATCHED = (JobState.RUNNING, JobState.ENDING, JobState.SUSPENDED, JobState.UNKNOWN)
 
 
-class SiteSpawner(BatchSpawnerBase):
+class SiteSpawner(AdoptingSpawner):
     """Starts notebook servers as jobs and follows them with everybody else's in one question.
 
     The job is submitted by the user's own program; this class never starts one itself.
@@ -52,9 +51,6 @@ class SiteSpawner(BatchSpawnerBase):
         config=True
     )
 
-    server_state: ServerState | None = None
-    # the last start, if nothing came of it
-    failure: Failure | None = None
     _submission: "asyncio.Task[None] | None" = None
 
     @default("start_timeout")
@@ -152,8 +148,11 @@ class SiteSpawner(BatchSpawnerBase):
             await asyncio.shield(self._submission)
             return await self._until_up()
         except asyncio.CancelledError:
-            self.failure = postmortem.stopped(self)
+            self.failure = self._stopped()
             raise
+
+    def _stopped(self) -> Failure:
+        return postmortem.stopped(self)
 
     async def _submit(self) -> None:
         state = self._remember()
@@ -295,16 +294,6 @@ class SiteSpawner(BatchSpawnerBase):
             return False
         self._remember(job=found.job, scheduler=found.scheduler)
         return True
-
-    async def get_url(self) -> str:
-        """Return the URL of a server that was there before the hub; wait until it is up."""
-        try:
-            return await self._until_up()
-        except SpawnException as error:
-            # JupyterHub finds out by itself that nobody answers there
-            self.log.warning("%s: %s", self._log_name, error.log_message)
-            self.http_timeout = 1
-            return str(self.server.url)
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job, and wait until it is gone."""

@@ -52,9 +52,7 @@ _RULES = (
         lasting=True,
     ),
     Rule(r"^Dependency", "The job waits for another job to end."),
-    Rule(
-        r"^BeginTime", "The job starts later: it was asked so, or it was put back into the queue."
-    ),
+    Rule(r"^BeginTime", "The time at which the job may start has not come yet."),
     Rule(r"^JobHeldUser", "The job is held by its owner.", _MINE, lasting=True),
     Rule(
         r"^JobHeldAdmin",

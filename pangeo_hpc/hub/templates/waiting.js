@@ -7,7 +7,11 @@
   const skew = data.event.now - Date.now() / 1000;
   const tab = document.title.slice(texts.tab_waiting.length);
   const remembered = "pangeo-hpc-notify";
+  // a proxy can keep a stream open whose hub is gone: one that is silent is opened anew
+  const patience = 30000;
   let event = data.event;
+  let source = null;
+  let watch = 0;
   let over = false;
   let cancelling = false;
 
@@ -82,6 +86,7 @@
   /* Leave the waiting behind and say what came of it. */
   const end = (mark, line) => {
     over = true;
+    clearTimeout(watch);
     source.close();
     document.title = `${mark}${tab}`;
     part("facts").hidden = true;
@@ -150,23 +155,45 @@
     }
   };
 
-  const source = new EventSource(data.progress);
-  source.onmessage = (message) => {
+  const hear = (message) => {
     const told = JSON.parse(message.data);
     part("lost").hidden = true;
     if (over || cancelling) return;
+    stayAwake();
     if (told.ready) ready();
     else if (told.failed && told.message === "Spawn cancelled") cancelled();
     else if (told.failed) failed(told);
     else if (told.line) render(told);
   };
-  source.onerror = () => {
+
+  const lose = () => {
     if (over || cancelling) return;
     part("lost").hidden = false;
-    // the hub was started anew, or this came to its end meanwhile: it knows when asked again
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => window.location.reload(), 5000);
+    // a refusal ends the stream: the hub was started anew, or the wait came to its end meanwhile
+    if (source.readyState === EventSource.CLOSED) setTimeout(again, 5000);
   };
 
+  const again = async () => {
+    if (over || cancelling) return;
+    const answer = await fetch(window.location.href).catch(() => null);
+    if (answer && answer.status < 500) window.location.reload();
+    else setTimeout(again, 5000);
+  };
+
+  const connect = () => {
+    if (source) source.close();
+    source = new EventSource(data.progress);
+    source.onmessage = hear;
+    source.onerror = lose;
+    stayAwake();
+  };
+
+  const stayAwake = () => {
+    clearTimeout(watch);
+    watch = setTimeout(connect, patience);
+  };
+
+  connect();
   part("buttons").hidden = false;
   part("cancel").onclick = () => part("dialog").showModal();
   part("no").onclick = () => part("dialog").close();
