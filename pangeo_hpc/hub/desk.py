@@ -100,6 +100,27 @@ class Desk:
         answer = await self._order("logs", tickets.Ticket(user=user, name=name, lines=lines))
         return Log(tuple(answer["lines"]), answer["exit_code"], answer["full"])
 
+    async def preview(self, user: str, choices: Mapping[str, str]) -> dict[str, Any]:
+        """Return `script`, `start` (seconds since 1970, or None) and what else was `said`.
+
+        Raise RequestRefused with the problems that only the user's own account can see.
+        """
+        answer = await self._order("preview", tickets.Ticket(user=user, choices=choices))
+        start = answer["start"]
+        return {
+            "script": str(answer["script"]),
+            "start": float(start) if start is not None else None,
+            "said": str(answer["said"]),
+        }
+
+    async def soonest(self, user: str, choices: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return `choices` and `start` of jobs of the same shape that could start."""
+        answer = await self._order("soonest", tickets.Ticket(user=user, choices=choices))
+        return [
+            {"choices": dict(each["choices"]), "start": float(each["start"])}
+            for each in answer["offers"]
+        ]
+
     async def _order(self, verb: str, ticket: tickets.Ticket) -> dict[str, Any]:
         argv = (*self._as_user(ticket.user), *self._program, verb)
         result = await self._runner(

@@ -5,11 +5,9 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader
 from jupyterhub.spawner import SpawnException
-from jupyterhub.utils import url_escape_path, url_path_join
 
 from pangeo_hpc.hub.choices import OPTION
 from pangeo_hpc.hub.texts import Texts
@@ -71,11 +69,6 @@ class Failure:
                 if name not in _OF_A_NODE_TYPE and not name.startswith(OPTION)
             }
         return asked | dict(self.changes)
-
-    def link(self, base_url: str, user: str, server: str) -> str:
-        """Return where the form is, filled with the choices of the next try; names as in URLs."""
-        path = url_path_join(base_url, "spawn", user, url_escape_path(server))
-        return f"{path}?{urlencode(self.retry)}" if self.retry else path
 
     def text(self, texts: Texts) -> str:
         """Return all of it as plain text, for answers of the REST API."""

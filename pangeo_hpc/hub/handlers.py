@@ -3,10 +3,10 @@
 from typing import Any
 
 
-def handlers() -> list[tuple[str, Any]]:
+def handlers() -> list[tuple[Any, ...]]:
     """Return our handlers with their paths below the hub's prefix."""
-    # takes the place of JupyterHub's own
-    from pangeo_hpc.hub import pending  # noqa: F401
+    # `pending` takes the place of JupyterHub's own
+    from pangeo_hpc.hub import pages, pending  # noqa: F401
     from pangeo_hpc.hub.port import PATH, PortHandler
 
-    return [(PATH, PortHandler)]
+    return [(PATH, PortHandler), *pages.handlers()]

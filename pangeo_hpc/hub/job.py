@@ -25,10 +25,12 @@ from pangeo_hpc.errors import (
     UsageError,
 )
 from pangeo_hpc.hub import choices as room
+from pangeo_hpc.hub import preview as looks
 from pangeo_hpc.hub import servers, tickets
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.run import converse
 from pangeo_hpc.schedulers import registry
+from pangeo_hpc.schedulers.base import JobRequest
 from pangeo_hpc.site import Person, Site, current_person, load_site
 
 SITE_FILE = Path("/etc/pangeo-hpc/site.yaml")
@@ -124,11 +126,25 @@ def _new(
     site: Site, person: Person, ticket: tickets.Ticket, asked: room.Choices, folder: Path
 ) -> jobs.Job:
     files.make_directory(folder, mode=0o700)
-    chosen = load_site_with(site, asked)
-    files.write_json(folder / "site.json", chosen.dump(), mode=0o600)
+    files.write_json(folder / "site.json", load_site_with(site, asked).dump(), mode=0o600)
     secret = private.put(folder / "private", "server", json.dumps(dict(ticket.variables)))
-    name, _, nonce = ticket.name.rpartition("-")
-    request = jobs.plan(
+    request = _request(site, person, asked, folder, secret)
+    scheduler = jobs.scheduler_named(site, request.scheduler, person)
+    try:
+        return jobs.submit(scheduler, request, folder, user=person.user)
+    except PangeoHpcError:
+        job = jobs.Job.read(folder) if (folder / "job.json").exists() else None
+        if job is None or job.state in ("refused", "not taken"):
+            secret.unlink(missing_ok=True)
+        raise
+
+
+def _request(
+    site: Site, person: Person, asked: room.Choices, folder: Path, secret: Path
+) -> JobRequest:
+    """Return the whole job of a server; its name is that of its folder."""
+    name, _, nonce = folder.name.rpartition("-")
+    return jobs.plan(
         site,
         asked.ask(),
         name=name,
@@ -138,20 +154,25 @@ def _new(
         person=person,
         environment={
             "PANGEO_HPC_SITE": str(folder / "site.json"),
-            "PANGEO_HPC_NODE_TYPE": chosen.node_type(asked.node_type).name,
+            "PANGEO_HPC_NODE_TYPE": site.node_type(asked.node_type).name,
             **scratch.variable(site, person),
         },
         working_directory=_directory(person, asked),
         folder=folder,
     )
-    scheduler = jobs.scheduler_named(site, request.scheduler, person)
-    try:
-        return jobs.submit(scheduler, request, folder, user=person.user)
-    except PangeoHpcError:
-        job = jobs.Job.read(folder) if (folder / "job.json").exists() else None
-        if job is None or job.state in ("refused", "not taken"):
-            secret.unlink(missing_ok=True)
-        raise
+
+
+def preview(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
+    """Tell what would be submitted, and when it would start; nothing is made or submitted."""
+    asked = room.read(ticket.choices)
+    room.decide(site, asked, person)
+    folder = servers.home(site, person) / tickets.NO_NAME
+    return looks.preview(site, person, _request(site, person, asked, folder, looks.PLACEHOLDER))
+
+
+def soonest(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
+    """Tell when jobs of the asked shape would start, on any node type; nothing is submitted."""
+    return {"offers": looks.soonest(site, person, room.read(ticket.choices))}
 
 
 def load_site_with(site: Site, asked: room.Choices) -> Site:
@@ -260,13 +281,16 @@ def plain_error(error: PangeoHpcError) -> dict[str, Any]:
     return told
 
 
-_VERBS: Mapping[str, Callable[[Site, Person, tickets.Ticket], Mapping[str, Any]]] = {
+_DO: Mapping[str, Callable[[Site, Person, tickets.Ticket], Mapping[str, Any]]] = {
     "submit": submit,
     "find": find,
     "status": status,
     "cancel": cancel,
     "logs": logs,
+    "preview": preview,
+    "soonest": soonest,
 }
+_VERBS = {verb: _DO[verb] for verb in tickets.VERBS}
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,9 @@ from pangeo_hpc import jobs
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.hub import texts
 from pangeo_hpc.hub.ahead import Line
+from pangeo_hpc.hub.conditions import Conditions
 from pangeo_hpc.hub.desk import Desk
+from pangeo_hpc.hub.estimates import Estimates
 from pangeo_hpc.hub.poller import Poller
 from pangeo_hpc.run import AsyncRunner, aconverse, arun
 from pangeo_hpc.schedulers import registry
@@ -31,6 +33,8 @@ class Office:
         self.site, self.desk = site, desk
         self.hub: Hub = site.hub
         self.texts = texts.load(self.hub.texts)
+        self.conditions = Conditions(site, runner=runner)
+        self.estimates = Estimates(site, desk, self.conditions)
         self._runner = runner
         self._owners: dict[str, str] = {}
         self.pollers = {key: self._poller(key) for key in site.schedulers}

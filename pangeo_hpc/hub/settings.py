@@ -46,6 +46,7 @@ def settings(site: Site, places: Places) -> Settings:
             "poll_interval": max(1, int(hub.poll_interval.total_seconds())),
             "hub_connect_url": hub.connect_url,
             "http_timeout": 60,
+            "usage_file": str(places.state / "usage.json"),
             # nothing of the hub's environment is for a user
             "env_keep": [],
             "consecutive_failure_limit": 0,
@@ -125,10 +126,13 @@ def configure(
     proxy_api: str = "http://127.0.0.1:8001",
 ) -> None:
     """Configure a hub from a site YAML: the one call in a ``jupyterhub_config.py``."""
+    from pangeo_hpc.hub import texts
     from pangeo_hpc.schedulers import registry
     from pangeo_hpc.site import load_site
 
     site = load_site(Path(site_file), schedulers=registry.names())
+    # a translation with a mistake is told now, not when somebody looks at a page
+    texts.load(site.hub.texts if site.hub else None)
     places = Places(
         site_file=Path(site_file), state=Path(state), program=program, proxy_api=proxy_api
     )

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from jupyterhub.apihandlers import default_handlers
+from jupyterhub.spawner import SpawnException
 from sqlalchemy import inspect
 from traitlets import Float, List, Unicode, default
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
-from pangeo_hpc.hub import choices, forms, postmortem, waiting
+from pangeo_hpc.hub import choices, forms, postmortem, usage, waiting
 from pangeo_hpc.hub.adoption import AdoptingSpawner
 from pangeo_hpc.hub.desk import person_of
 from pangeo_hpc.hub.failure import Failure
@@ -50,6 +51,8 @@ class SiteSpawner(AdoptingSpawner):
     stop_timeout = Float(60.0, help="Seconds in which a cancelled job should be gone.").tag(
         config=True
     )
+
+    usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
 
     _submission: "asyncio.Task[None] | None" = None
 
@@ -120,6 +123,11 @@ class SiteSpawner(AdoptingSpawner):
     def options_from_form(self, formdata: Mapping[str, Any]) -> dict[str, str]:
         """Return what the form or a link's parameters say. Raise SpawnException if it is wrong."""
         return self.hold(formdata)
+
+    def options_from_query(self, query_data: Mapping[str, Any]) -> dict[str, str]:
+        """Raise SpawnException: a link only fills the form (`pages.SpawnPage`)."""
+        del query_data
+        raise SpawnException("a link starts no server: use the form's button", reason="link")
 
     def hold(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Hold what was asked to the site's limits, whichever way it came, and return it plain.
@@ -270,6 +278,7 @@ class SiteSpawner(AdoptingSpawner):
             await poller.next_answer(within=10)
         status = self._heard(poller)
         if status is not None and status.state.ended:
+            await self._note_usage(status)
             return status.exit_code or 0
         if state.ends is not None and time.time() > state.ends + GRACE and self._is_old(poller):
             self.log.warning("%s: no news, and its walltime is over", self._log_name)
@@ -319,9 +328,14 @@ class SiteSpawner(AdoptingSpawner):
         while not now and time.monotonic() < deadline:
             status = self._heard(poller)
             if status is not None and status.state.ended:
+                await self._note_usage(status)
                 return
             poller.look_soon()
             await poller.next_answer(within=5)
+
+    async def _note_usage(self, status: JobStatus) -> None:
+        node_type = self.office.site.node_type(self.user_options.get("node_type")).name
+        await usage.note(self, status, node_type)
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -341,7 +355,7 @@ class SiteSpawner(AdoptingSpawner):
 
     def retry_link(self, failure: Failure) -> str:
         """Return where the form is, filled with what a failure suggests."""
-        return failure.link(self.hub.base_url, self.user.escaped_name, self.name)
+        return forms.link(self, failure.retry)
 
     def failure_html(self) -> str:
         """Return the last failure as a part of a page, empty if there is none."""

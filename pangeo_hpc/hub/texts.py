@@ -28,6 +28,10 @@ class Texts:
         """Return one text. Raise KeyError for a text or a value that is not there."""
         return self._words[key].format_map(values)
 
+    def raw(self, key: str) -> str:
+        """Return one text with its placeholders, for a page's own script."""
+        return self._words[key]
+
     def part(self, prefix: str) -> dict[str, str]:
         """Return the texts below a prefix, with their placeholders, for a page's own script."""
         start = f"{prefix}."

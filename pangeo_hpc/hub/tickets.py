@@ -11,8 +11,12 @@ from typing import Any
 from pangeo_hpc.errors import Problem, RequestRefused
 
 FORMAT = 1
+# All that the program does as a user; a sudo rule names exactly these.
+VERBS = ("submit", "find", "status", "cancel", "logs", "preview", "soonest")
 LARGEST = 1 << 20
 NAME = re.compile(r"jupyter-[a-z0-9]{8}")
+# Stands for a name where nothing is submitted.
+NO_NAME = "jupyter-xxxxxxxx"
 JOB_ID = re.compile(r"[0-9]+(?:[._\[\]A-Za-z0-9-]*)")
 # What JupyterHub tells a single-user server; nothing else of the hub's environment goes there.
 VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+|JPY_API_TOKEN|MEM_LIMIT|CPU_LIMIT")

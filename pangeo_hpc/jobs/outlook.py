@@ -2,15 +2,16 @@
 
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pangeo_hpc.errors import RequestRefused
 from pangeo_hpc.jobs.plan import Ask, plan, scheduler_named
 from pangeo_hpc.run import Runner, converse, run
-from pangeo_hpc.schedulers.base import Node, NodeState, Scheduler, destinations
+from pangeo_hpc.schedulers.base import Node, NodeState, Queue, Scheduler, destinations
 from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import NodeType, Person, Site
 
@@ -39,22 +40,31 @@ def outlooks(
         scheduler = scheduler_named(site, key, person)
         if key not in nodes:
             nodes[key] = converse(scheduler.nodes(), runner)
-        queues = _queues_of(node, nodes[key], scheduler, runner)
+        ask = partial(_queues, scheduler, runner)
         start, note = _estimate(site, node, person, scheduler, runner)
-        found[name] = Outlook(count(nodes[key], node, queues), start, note)
+        found[name] = Outlook(
+            count(nodes[key], node, queues_of(node, nodes[key], ask)), start, note
+        )
     return found
 
 
-def _queues_of(
-    node: NodeType, nodes: Sequence[Node], scheduler: Scheduler, runner: Runner
+def queues_of(
+    node: NodeType, nodes: Sequence[Node], queues: Callable[[], Iterable[Queue]]
 ) -> set[str]:
-    """Return the queues in which a node type's jobs can run; empty where none is named."""
+    """Return the queues in which a node type's jobs can run; empty where none is named.
+
+    `queues` is asked only where it matters.
+    """
     if node.queue is None:
         return set()
     if any(n.queues for n in nodes) and not any(node.queue in n.queues for n in nodes):
         # a routing queue has no nodes of its own: its jobs run where it hands them to
-        return {node.queue, *destinations(converse(scheduler.queues(), runner), node.queue)}
+        return {node.queue, *destinations(queues(), node.queue)}
     return {node.queue}
+
+
+def _queues(scheduler: Scheduler, runner: Runner) -> tuple[Queue, ...]:
+    return converse(scheduler.queues(), runner)
 
 
 def _estimate(

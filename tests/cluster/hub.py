@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urljoin
 
+from pangeo_hpc.hub import tickets
 from tests.cluster import machine
 from tests.cluster.config import BASE
 from tests.cluster.daemons import tail, wait_until
@@ -29,7 +30,6 @@ GROUP = "climate"
 # the name by which nodes know the hub's host
 HOST = "pangeo-hub"
 INSTALL = Path(__file__).with_name("install_hub.sh")
-VERBS = ("submit", "find", "status", "cancel", "logs")
 HUB = """\
 hub:
   url: http://127.0.0.1:{port}
@@ -138,7 +138,7 @@ class HubRunner:
             f"main(site_file={str(self.site_file)!r})\n"
         )
         self.program.chmod(0o755)
-        rules = ", ".join(f"{self.program} {verb}" for verb in VERBS)
+        rules = ", ".join(f"{self.program} {verb}" for verb in tickets.VERBS)
         self.rule.write_text(
             f"Defaults!{self.program} env_reset, !requiretty\n"
             f"{ACCOUNT} ALL=(%{GROUP}) NOPASSWD: {rules}\n"

@@ -112,6 +112,8 @@ def test_a_failure_with_its_way_on(hub: HubRunner, page: Page) -> None:
     link = urlparse(page.locator(".pangeo-retry").get_attribute("href") or "")
     assert link.path == "/hub/spawn/alice/broken"
     assert parse_qs(link.query) == {"node_type": ["brief"]}
+    page.locator(".pangeo-retry").click()
+    expect(page.get_by_role("radio", name="brief")).to_be_checked()
     page.goto(f"{hub.url}/hub/home")
     last = page.locator(".pangeo-last-failure")
     expect(last).to_contain_text("The last start of the server broken failed")
