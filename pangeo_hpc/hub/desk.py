@@ -47,6 +47,18 @@ class Kept(Submitted):
     name: str
 
 
+@dataclass(frozen=True)
+class Log:
+    """What a server's job left: its last lines, the exit status it kept, and a full place.
+
+    `full` is where its user could write nothing any more just now, empty if there is room.
+    """
+
+    lines: tuple[str, ...]
+    exit_code: int | None = None
+    full: str = ""
+
+
 class Desk:
     """Give orders to the program that acts as users.
 
@@ -134,13 +146,17 @@ class Desk:
             raise SchedulerUnreachable(f"it is not clear yet whether {name} was submitted")
         return found
 
-    async def logs(self, user: str, name: str, lines: int = 40) -> tuple[list[str], int | None]:
-        """Return the last lines of a server's log, and the exit status its job kept."""
+    async def logs(self, user: str, name: str, lines: int = 40) -> Log:
+        """Return the last lines of a server's log, and what else its job left."""
 
-        def read(answer: Mapping[str, Any]) -> tuple[list[str], int | None]:
+        def read(answer: Mapping[str, Any]) -> Log:
             code = answer["exit_code"]
-            told = [str(line) for line in answer["lines"]]
-            return told[-lines:] if lines else [], code if type(code) is int else None
+            told = tuple(str(line) for line in answer["lines"])
+            return Log(
+                told[-lines:] if lines else (),
+                code if type(code) is int else None,
+                str(answer["full"])[:_QUOTED],
+            )
 
         ticket = tickets.Ticket(user=user, name=name, lines=lines)
         return await self._order("logs", ticket, read)

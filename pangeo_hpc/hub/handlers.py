@@ -6,7 +6,8 @@ from typing import Any
 
 def handlers(state: Path) -> list[tuple[Any, ...]]:
     """Return our handlers with their paths below the hub's prefix; `state` is its own directory."""
-    from pangeo_hpc.hub import activity, idle, pages, port, status
+    # `pending` takes the place of JupyterHub's own
+    from pangeo_hpc.hub import activity, idle, pages, pending, port, status  # noqa: F401
 
     return [
         (port.PATH, port.PortHandler),

@@ -247,7 +247,7 @@ def _is_over(status: JobStatus) -> bool:
 
 
 def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
-    """Tell the last lines of what a server printed, and the exit status its job kept."""
+    """Tell the last lines of what a server printed, its exit status, and where no room is left."""
     folder = servers.home(site, person) / ticket.name
     if not ticket.name or not (folder / "job.json").is_file():
         raise UnknownName(f"{person.user} has no server {ticket.name!r}")
@@ -256,7 +256,13 @@ def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
     with suppress(OSError, ValueError):
         # a pipe in the place of a file would be waited for without end
         code = int(job.exit_file.read_text()) if job.exit_file.is_file() else None
-    return {"lines": servers.tail(job.output, ticket.lines), "exit_code": code, "job": job.id}
+    full = [str(place) for place in (folder, person.home) if servers.is_full(place)]
+    return {
+        "lines": servers.tail(job.output, ticket.lines),
+        "exit_code": code,
+        "job": job.id,
+        "full": full[0] if full else "",
+    }
 
 
 def _by_scheduler(

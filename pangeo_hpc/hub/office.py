@@ -9,13 +9,14 @@ from pathlib import Path
 from pangeo_hpc import jobs
 from pangeo_hpc.errors import PangeoHpcError, SchedulerUnreachable
 from pangeo_hpc.hub import login, metrics, texts
+from pangeo_hpc.hub.ahead import Line
 from pangeo_hpc.hub.conditions import Conditions
 from pangeo_hpc.hub.desk import Desk
 from pangeo_hpc.hub.estimates import Estimates
 from pangeo_hpc.hub.poller import Answer, Asker, Poller
 from pangeo_hpc.run import AsyncRunner, aconverse, arun
 from pangeo_hpc.schedulers import registry
-from pangeo_hpc.schedulers.base import JobStatus, Scheduler
+from pangeo_hpc.schedulers.base import JobState, JobStatus, Scheduler
 from pangeo_hpc.site import Hub, Site, load_site
 
 # Queues that only their user can ask.
@@ -41,12 +42,18 @@ class Office:
         self._everywhere = login.prepared(site)
         self._owners: dict[tuple[str, str], str] = {}
         self.pollers = {key: self._poller(key) for key in self._everywhere.schedulers}
+        self.lines = {key: self._line(key) for key in site.schedulers}
 
     def poller(self, key: str) -> Poller:
         """Return the poller of a scheduler; of one that the site no longer has there is no news."""
         if key not in self.pollers:
             self.pollers[key] = self._poller(key)
         return self.pollers[key]
+
+    def kind(self, key: str) -> str:
+        """Return the type of a scheduler, empty for one that the site no longer has."""
+        entry = self._everywhere.schedulers.get(key)
+        return entry.type if entry else ""
 
     def follow(self, key: str, job_id: str, user: str, *, starting: bool) -> Poller:
         """Follow a user's job and return the poller that hears of it."""
@@ -85,6 +92,19 @@ class Office:
         known = await aconverse(scheduler.history(ids), self._runner)
         unseen = [job_id for job_id in ids if job_id not in known]
         return {**known, **(await self._from_users(key, unseen))}
+
+    def _line(self, key: str) -> Line:
+        scheduler = jobs.scheduler_named(self.site, key)
+        poller = self.pollers[key]
+
+        async def ahead(waiting: Collection[JobStatus]) -> Mapping[str, int]:
+            return await aconverse(scheduler.ahead(waiting), self._runner)
+
+        def waiting() -> list[JobStatus]:
+            heard = (news.status for news in poller.watched().values() if news)
+            return [status for status in heard if status.state is JobState.PENDING]
+
+        return Line(ahead, waiting, interval=self.hub.poll_interval.total_seconds())
 
     async def _no_history(self, ids: Collection[str]) -> Answer:
         del ids

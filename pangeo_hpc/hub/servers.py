@@ -1,9 +1,11 @@
 """Where a user's servers are kept, and who is served."""
 
+import errno
 import grp
 import os
 import pwd
 import shutil
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from pangeo_hpc.site import Person, Site
 
 # Days for which the folder of a server is kept, and how many go at once.
 _KEPT, _LONGEST, _AT_ONCE = 30, 90, 20
+# What a server writes at its start is more than this.
+_LITTLE = 64 * 1024
 
 
 def home(site: Site, person: Person) -> Path:
@@ -74,3 +78,15 @@ def sweep(place: Path, now: float) -> list[Path]:
         if len(removed) == _AT_ONCE:
             break
     return removed
+
+
+def is_full(directory: Path) -> bool:
+    """Tell whether the disk or the quota of a directory has no room for a little file."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(_LITTLE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from batchspawner import BatchSpawnerBase
 from jupyterhub.apihandlers import default_handlers
 from jupyterhub.spawner import SpawnException
 from sqlalchemy import inspect
@@ -15,7 +14,9 @@ from traitlets import Float, List, Unicode, default
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
 from pangeo_hpc.hub import choices, forms, login, metrics, postmortem, usage, waiting
+from pangeo_hpc.hub.adoption import AdoptingSpawner
 from pangeo_hpc.hub.desk import person_of
+from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.office import Office, office
 from pangeo_hpc.hub.poller import Poller
 from pangeo_hpc.hub.state import ServerState, digest
@@ -27,8 +28,6 @@ default_handlers[:] = [each for each in default_handlers if each[0] != r"/api/ba
 
 # JupyterHub counts from the submission on, and a queue wait of days is normal: we count ourselves.
 A_LONG_TIME = 60 * 86400
-# Where nobody but root can listen: what JupyterHub is told of a server that has not proven itself.
-NOWHERE = "http://127.0.0.1:1"
 _WATCHED = (JobState.RUNNING, JobState.ENDING, JobState.SUSPENDED, JobState.UNKNOWN)
 
 
@@ -38,7 +37,7 @@ def of_ours(spawner: Any) -> "SiteSpawner | None":
     return inner if isinstance(inner, SiteSpawner) else None
 
 
-class SiteSpawner(BatchSpawnerBase):
+class SiteSpawner(AdoptingSpawner):
     """Starts notebook servers as jobs and follows them with everybody else's in one question.
 
     The job is submitted by the user's own program; this class never starts one itself.
@@ -62,11 +61,8 @@ class SiteSpawner(BatchSpawnerBase):
         90.0, help="Seconds that a job without news may outlive its walltime, which ends late."
     ).tag(config=True)
 
-    server_state: ServerState | None = None
     # the wrapper of a site with several profiles: JupyterHub knows and keeps that one
     wrapper: Any = None
-    _patience: int | None = None
-    http_timeout: Any
     _submission: "asyncio.Task[None] | None" = None
 
     @default("start_timeout")
@@ -85,6 +81,8 @@ class SiteSpawner(BatchSpawnerBase):
         state = super().get_state()
         if self.server_state is not None:
             state["server"] = self.server_state.plain()
+        if self.failure is not None:
+            state["failure"] = self.failure.plain()
         return dict(state)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -93,6 +91,7 @@ class SiteSpawner(BatchSpawnerBase):
         # a site that had several profiles when this server was started kept it one step further in
         kept = state.get("child_state") or state
         self.server_state = ServerState.revive(kept.get("server") or {})
+        self.failure = Failure.revive(kept.get("failure") or {})
         self._adopt()
 
     def clear_state(self) -> None:
@@ -161,16 +160,22 @@ class SiteSpawner(BatchSpawnerBase):
 
         Raise SpawnException with the reason if it cannot be or ends first.
         """
-        self.server_state = ServerState.new(self.api_token)
+        self.server_state, self.failure = ServerState.new(self.api_token), None
         self._remember()
         self._submission = asyncio.ensure_future(self._submit())
-        # a submission that has begun is seen to its end, or its job would be nobody's
         try:
+            # a submission that has begun is seen to its end, or its job would be nobody's
             await asyncio.shield(self._submission)
             return await self._until_up()
         except SpawnException as error:
             metrics.failed(error.reason)
             raise
+        except asyncio.CancelledError:
+            self.failure = self._stopped()
+            raise
+
+    def _stopped(self) -> Failure:
+        return postmortem.stopped(self)
 
     async def _submit(self) -> None:
         state = self._remember()
@@ -193,7 +198,7 @@ class SiteSpawner(BatchSpawnerBase):
                 self.log.warning("%s: %s", self._log_name, error.text)
                 await asyncio.sleep(5)
             except PangeoHpcError as error:
-                raise postmortem.refused(error) from error
+                raise postmortem.refused(self, error) from error
             else:
                 break
         self._remember(job=done.job, scheduler=done.scheduler)
@@ -202,12 +207,20 @@ class SiteSpawner(BatchSpawnerBase):
     async def _until_up(self, *, adopted: float | None = None) -> str:
         """Return the URL once the server has proven itself; raise SpawnException if it ended.
 
-        It has `report_timeout` seconds from the start of its job, or since the hub found it again.
+        It has `report_timeout` seconds from the start of its job, or since the hub found it again;
+        time in which the scheduler paused the job does not count.
         """
+        paused, looked = 0.0, time.time()
         while True:
             poller = self._follow(starting=True)
             state = self._known()
             status = self._heard(poller)
+            since, looked = time.time() - looked, time.time()
+            if status is not None and status.state is JobState.SUSPENDED:
+                paused += since
+            if status is not None and status.state.waiting and state.begun:
+                # the scheduler took it back: it begins anew, somewhere else
+                paused, state = 0.0, self._remember(node="", port=0, begun=None, ends=None)
             if status is not None and status.state.ended:
                 raise await postmortem.ended(self, status)
             if status is not None and status.state in _WATCHED and status.nodes:
@@ -216,8 +229,9 @@ class SiteSpawner(BatchSpawnerBase):
                 if url is not None:
                     self._follow(starting=False)
                     return url
-                waited = time.time() - max(adopted or 0.0, state.begun or time.time())
-                if waited > self.report_timeout or (strange and adopted is not None):
+                begun = max(adopted or 0.0, state.begun or time.time()) + paused
+                late = time.time() - begun > self.report_timeout
+                if late or (strange and adopted is not None):
                     raise await postmortem.silent(self, status)
             await poller.next_answer(within=2.0 if state.port else None)
 
@@ -355,28 +369,6 @@ class SiteSpawner(BatchSpawnerBase):
         self._remember(job=found.job, scheduler=found.scheduler)
         return True
 
-    async def get_url(self) -> str:
-        """Return the URL of a server that was there before the hub, once it has proven itself.
-
-        One that does not is told to be where nobody listens, so that JupyterHub stops it.
-        """
-        url, _ = await self._proven(self._known()) if self._known().port else (None, False)
-        if url is not None:
-            return url
-        # the proxy may have outlived the hub, and the port may be a neighbour's by now
-        await self._drop_route()
-        try:
-            while not self._known().job:
-                # a submission of which nobody can say anything yet
-                if await self.poll() is not None:
-                    raise SpawnException("it was never submitted", reason="lost")
-                await asyncio.sleep(5)
-            return await self._until_up(adopted=time.time())
-        except SpawnException as error:
-            self.log.warning("%s: %s", self._log_name, error.log_message)
-            self._patience, self.http_timeout = self.http_timeout, 1
-            return NOWHERE
-
     async def stop(self, now: bool = False) -> None:
         """Cancel the job, and wait until it is gone."""
         try:
@@ -426,6 +418,20 @@ class SiteSpawner(BatchSpawnerBase):
                 told = event
                 yield event
             await asyncio.sleep(1)
+
+    def told(self) -> dict[str, Any]:
+        """Return how far this server is, for a page that is made now."""
+        return waiting.page(self, time.time())
+
+    def retry_link(self, failure: Failure) -> str:
+        """Return where the form is, filled with what a failure suggests."""
+        return forms.link(self, failure.retry)
+
+    def failure_html(self) -> str:
+        """Return the last failure as a part of a page, empty if there is none."""
+        if self.failure is None:
+            return ""
+        return self.failure.html(self.office.texts, self.retry_link(self.failure))
 
     def reports(self, token: str) -> bool:
         """Tell whether a token is the one that this server was given."""

@@ -1,0 +1,97 @@
+"""A server that was there before the hub: wait for it as for one that was just asked for.
+
+JupyterHub only "checks" such servers. It cannot cancel a check, and tells nobody how far it is.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from batchspawner import BatchSpawnerBase
+from jupyterhub.spawner import SpawnException
+
+from pangeo_hpc.hub.failure import Failure
+from pangeo_hpc.hub.state import ServerState
+
+# Where nobody but root can listen: what JupyterHub is told of a server that has not proven itself.
+NOWHERE = "http://127.0.0.1:1"
+
+
+class AdoptingSpawner(BatchSpawnerBase):
+    """What a spawner does whose server waits or starts while the hub is started anew."""
+
+    server_state: ServerState | None = None
+    # the last start, if nothing came of it
+    failure: Failure | None = None
+    _patience: int | None = None
+    http_timeout: Any
+    _check_pending: bool
+    _spawn_pending: bool
+    _spawn_future: "asyncio.Future[None] | None"
+
+    async def _until_up(self, *, adopted: float | None = None) -> str:
+        raise NotImplementedError
+
+    async def _proven(self, state: ServerState) -> tuple[str | None, bool]:
+        raise NotImplementedError
+
+    async def _drop_route(self) -> None:
+        raise NotImplementedError
+
+    def _known(self) -> ServerState:
+        raise NotImplementedError
+
+    def _stopped(self) -> Failure:
+        raise NotImplementedError
+
+    async def get_url(self) -> str:
+        """Return the URL of a server that was there before the hub, once it has proven itself.
+
+        One that does not is told to be where nobody listens, so that JupyterHub stops it.
+        """
+        state = self._known()
+        url, _ = await self._proven(state) if state.port else (None, False)
+        if url is not None:
+            return url
+        # the proxy may have outlived the hub, and the port may be a neighbour's by now
+        await self._drop_route()
+        up = asyncio.ensure_future(self._found_again())
+        if not state.port:
+            # so that its page lives, and it can be cancelled
+            self._spawn_pending = True
+            self._spawn_future = asyncio.ensure_future(self._as_a_start(up))
+        try:
+            return await up
+        except SpawnException as error:
+            self.log.warning("%s: %s", self._log_name, error.log_message)
+            self._patience, self.http_timeout = self.http_timeout, 1
+            return NOWHERE
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # somebody cancelled the server; the check, which JupyterHub cannot end, stays as it is
+            await asyncio.Event().wait()
+            raise
+
+    async def _found_again(self) -> str:
+        """Return the URL of a server whose submission the hub may not have lived to see."""
+        while not self._known().job:
+            if await self.poll() is not None:
+                raise SpawnException("it was never submitted", reason="lost")
+            await asyncio.sleep(5)
+        return await self._until_up(adopted=time.time())
+
+    async def _as_a_start(self, up: "asyncio.Future[str]") -> None:
+        """Be what JupyterHub takes for a start, until the server is up and checked."""
+        try:
+            await up
+            # JupyterHub has no event for the end of its check
+            while self._check_pending:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            self.failure = self._stopped()
+            self._check_pending, self._spawn_future = False, None
+            raise
+        finally:
+            self._spawn_pending = False
