@@ -13,6 +13,7 @@ from pangeo_hpc.hub.ahead import Line
 from pangeo_hpc.hub.conditions import Conditions
 from pangeo_hpc.hub.desk import Desk
 from pangeo_hpc.hub.estimates import Estimates
+from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.poller import Answer, Asker, Poller
 from pangeo_hpc.run import AsyncRunner, aconverse, arun
 from pangeo_hpc.schedulers import registry
@@ -36,6 +37,8 @@ class Office:
         self.site, self.desk = site, desk
         self.hub: Hub = site.hub
         self.texts = texts.load(self.hub.texts)
+        # the last ones, with their logs, which stand nowhere else
+        self.failures: dict[tuple[str, str], Failure] = {}
         self.conditions = Conditions(site, runner=runner)
         self.estimates = Estimates(site, desk, self.conditions)
         self._runner = runner

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # More than is shown: the cause can stand above what ended last.
 LINES = 400
+# So many failures are remembered with their logs, by a hub that goes on.
+KEPT = 500
 
 
 def refused(spawner: "SiteSpawner", error: PangeoHpcError) -> ServerFailed:
@@ -68,6 +70,14 @@ def stopped(spawner: "SiteSpawner") -> Failure:
     )
 
 
+def again(spawner: "SiteSpawner", kept: Failure | None) -> Failure | None:
+    """Return a failure that JupyterHub kept, with its log if this very hub saw it."""
+    if kept is None:
+        return None
+    seen = spawner.office.failures.get((spawner.user.name, spawner.name))
+    return seen if seen is not None and seen.when == kept.when else kept
+
+
 def _failed(spawner: "SiteSpawner", facts: Facts, words: str = "") -> ServerFailed:
     """Note a failure at its spawner, and return the exception that tells it."""
     texts, status = spawner.office.texts, facts.status
@@ -87,6 +97,11 @@ def _failed(spawner: "SiteSpawner", facts: Facts, words: str = "") -> ServerFail
         lines=logmarks.shown(facts.lines, spawner.api_token),
     )
     spawner.failure = failure
+    kept = spawner.office.failures
+    kept.pop((spawner.user.name, spawner.name), None)
+    kept[spawner.user.name, spawner.name] = failure
+    while len(kept) > KEPT:
+        kept.pop(next(iter(kept)))
     return ServerFailed(failure, texts, spawner.retry_link(failure))
 
 

@@ -91,7 +91,7 @@ class SiteSpawner(AdoptingSpawner):
         # a site that had several profiles when this server was started kept it one step further in
         kept = state.get("child_state") or state
         self.server_state = ServerState.revive(kept.get("server") or {})
-        self.failure = Failure.revive(kept.get("failure") or {})
+        self.failure = postmortem.again(self, Failure.revive(kept.get("failure") or {}))
         self._adopt()
 
     def clear_state(self) -> None:

@@ -217,7 +217,7 @@ def test_held_then_released(cluster: SlurmCluster, alice: Browser) -> None:
     stream = start(alice, "held", node_type="held")
     event = stream.says("held")
     assert event["state"] == "held"
-    assert "held" in page(alice, "held")
+    assert "is held and does not start by itself" in page(alice, "held")
     cluster.admin(["scontrol", "release", stream.job()])
     assert stream.ready().get("ready"), stream.events[-3:]
     alice.stop("alice", "held")
