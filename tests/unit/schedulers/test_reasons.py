@@ -1,0 +1,126 @@
+"""Why a job waits, in plain words: every reason of Slurm's, and the comments of PBS."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pangeo_hpc.schedulers.reasons import Reason, explain
+
+# every name in Slurm 22.05.8 and on its page "Job Reason Codes"
+SLURM = Path(__file__).with_name("slurm_reasons.txt").read_text().split()
+
+# as they were recorded, or stand in OpenPBS's table of messages
+PBS = {
+    "Not Running: Insufficient amount of resource: ncpus (R: 12 A: 8 T: 24)": "cores",
+    "Not Running: Insufficient amount of resource: mem (R: 64gb A: 1gb T: 128gb)": "memory",
+    "Not Running: Insufficient amount of server resource: licences (R: 2 A: 0 T: 9)": "licences",
+    "Not Running: Queue not started.": "stopped",
+    "Not Running: Server per-user limit reached on resource ncpus": "as much of cores",
+    "Not Running: User has reached queue develop running job limit.": "You have as many jobs",
+    "Not Running: User has reached server running job limit.": "You have as many jobs",
+    "Not Running: Queue develop job limit reached for user alice": "You have as many jobs",
+    "Not Running: Queue develop job limit has been reached.": "this queue or this cluster",
+    "Not Running: Group has reached queue develop running limit.": "group or project",
+    "Not Running: would exceed group climate's limit on resource ncpus in complex": "group",
+    "Not Running: would exceed user alice's limit on resource mem in queue develop": "of memory",
+    "Not Running: would exceed project p1's limit on resource ncpus in queue develop": "project",
+    "Not Running: would exceed overall limit on resource ncpus in complex": "as this queue or",
+    "would exceed queue generic's per-user limit": "You have as much queued",
+    "Not Running: Not enough free nodes available": "No node has as much free",
+    "Not Running: Host set host=cpu01 has too few free resources": "No node has as much free",
+    "Not Running: Dedicated time conflict": "maintenance",
+    "Not Running: Job would cross dedicated time boundary": "maintenance",
+    "Not Running: Job would interfere with a top job": "Other jobs come first",
+    "Not Running: Job would conflict with reservation or top job": "reservation",
+    "Not Running: Job would break strict sorted order": "Other jobs come first",
+    "Not Running: Job will run in nonprimetime only": "certain hours",
+    "Not Running: Job will cross into primetime": "certain hours",
+    "Not Running: Job is under job_sort_formula threshold value": "share",
+    "Not Running: Node is in an ineligible state: offline": "in use or down",
+    "Not Running: Node is of an ineligible type: gpu": "of the kind",
+    "Not Running: PBS Error: Execution server rejected request": "could not be started",
+    "Can Never Run: Insufficient amount of resource: ncpus (R: 99 A: 24 T: 24)": "cores",
+    "Can Never Run: Not enough total nodes available": "can never give",
+    "Can Never Run: something nobody has seen": "No node can ever",
+    "Job held by alice on Sun Nov 22 01:20:20 2026": "held by alice",
+    "held by the system": "held by the system",
+    "waits for beforeok:12.pbs": "another job",
+    "waits until 2026-11-22 01:20 UTC": "later",
+    "its dependency can never be met: afterok:3.pbs": "can never end",
+}
+
+
+@pytest.mark.parametrize("code", SLURM)
+def test_every_reason_of_slurm_has_a_sentence(code: str) -> None:
+    """No code is told as a code: each is a whole sentence with nothing left to fill in."""
+    reason = explain("slurm", code)
+    assert reason.words == code
+    assert reason.sentence != code
+    for text in filter(None, (reason.sentence, reason.advice)):
+        assert re.fullmatch(r"[A-Z][^{}]* [^{}]*\.", text), text
+        assert "None" not in text
+        assert "  " not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "lasting"),
+    [
+        ("AssocGrpCPUMinutesLimit", "budget of time of your account is used up: cores", True),
+        ("AssocGrpCPURunMinutesLimit", "time left", False),
+        ("AssocGrpCpuLimit", "All jobs of your account together", False),
+        ("AssocMaxWallDurationPerJobLimit", "walltime is longer than your account", True),
+        ("AssocMaxJobsLimit", "You have as much as your account allows you at once: jobs", False),
+        ("QOSMaxCpuPerUserLimit", "QOS of this queue allows you at once: cores", False),
+        ("QOSMaxJobsPerUserLimit", "allows you at once: jobs", False),
+        ("QOSMaxSubmitJobPerUserLimit", "allows you at once: jobs", False),
+        ("QOSMaxMemoryPerJob", "more than the QOS of this queue allows for one job: memory", True),
+        ("QOSMinCpuNotSatisfied", "wants at least: cores", True),
+        ("QOSGrpNodeLimit", "reached a limit: nodes", False),
+        ("QOSGrpGRES", "reached a limit: GPUs", False),
+        ("MaxGRESPerAccount", "of your account in this queue", False),
+        ("ReqNodeNotAvail, UnavailableNodes:c[1-3]", "down or being repaired: c[1-3]", False),
+        ("ReqNodeNotAvail, Reserved for maintenance", "maintenance", False),
+        ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher", "down", False),
+        ("launch failed requeued held", "could not be launched", True),
+        ("job requeued in held state", "put back into the queue and is held", True),
+        ("(Priority)", "(Priority)", False),
+    ],
+)
+def test_the_parts_of_a_limit_are_read(code: str, says: str, lasting: bool) -> None:
+    """Whose limit it is, on what, and whether waiting helps."""
+    reason = explain("slurm", code)
+    assert says in reason.sentence
+    assert reason.lasting is lasting
+
+
+@pytest.mark.parametrize("comment", PBS)
+def test_every_comment_of_pbs_has_a_sentence(comment: str) -> None:
+    """Comments become sentences, and what PBS says can never run is told as such."""
+    reason = explain("pbs", comment)
+    assert PBS[comment] in reason.sentence
+    assert reason.words == comment
+    assert re.fullmatch(r"[A-Z][^{}]* [^{}]*\.", reason.sentence), reason.sentence
+    if comment.startswith("Can Never Run"):
+        assert reason.lasting
+        assert "will not start" in reason.advice
+
+
+def test_every_recorded_comment_is_known() -> None:
+    """What a real PBS said of jobs that wait is in the table."""
+    folder = Path(__file__).parents[2] / "recordings" / "pbs"
+    text = "\n".join(path.read_text(errors="replace") for path in folder.glob("*.txt"))
+    found = set(re.findall(r"(?:Not Running|Can Never Run|Job held)[^\n\"|]*", text))
+    whole = {each for each in found if ": " in each and len(each) > 25} | {"Can Never Run: "}
+    assert len(whole) > 4
+    for comment in whole:
+        assert explain("pbs", comment).sentence != comment, comment
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "local", "of a third party"])
+def test_an_unknown_reason_is_told_as_it_is(kind: str) -> None:
+    """Nobody's words are lost, and none are made up."""
+    assert explain(kind, "NewReason,  with\nmore") == Reason(
+        "NewReason, with more", words="NewReason, with more"
+    )
+    assert explain(kind, "") == Reason("")
