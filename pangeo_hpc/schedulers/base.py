@@ -256,6 +256,13 @@ class Scheduler(Protocol):
         """Ask about jobs that left the queue; absent where history is off or knows nothing."""
         ...
 
+    def ahead(self, waiting: Collection[JobStatus]) -> Conversation[dict[str, int]]:
+        """Return how many jobs of the same queue come before each of some that wait, by id.
+
+        One call for all jobs of a queue. Absent where the scheduler does not show it.
+        """
+        ...
+
     def ends(self, job_id: str) -> Conversation[datetime | None]:
         """Return when a running job's walltime is over; None if the scheduler does not tell."""
         ...

@@ -110,6 +110,25 @@ class PBS:
             problems |= words.cancel_problems(result, part)
         return problems
 
+    def ahead(self, waiting: Collection[JobStatus]) -> Conversation[dict[str, int]]:
+        """Return how many jobs that wait in the same queue were submitted before.
+
+        PBS does not show in which order it looks at them.
+        """
+        found: dict[str, int] = {}
+        for queue in sorted({status.queue for status in waiting if status.queue}):
+            result = yield self._call("qselect", "-s", "Q", "-q", queue)
+            words.check(result)
+            if result.returncode:
+                raise words.unexpected(result)
+            keys = [key_of(line.strip()) for line in result.stdout.splitlines()]
+            numbers = sorted(int(key[0]) for key in keys if key)
+            for status in waiting:
+                key = key_of(status.id)
+                if key and status.queue == queue and int(key[0]) in numbers:
+                    found[status.id] = numbers.index(int(key[0]))
+        return found
+
     def estimate(self, script: Path, request: JobRequest) -> Conversation[datetime | None]:
         """Return None: PBS tells a start only of jobs that are queued (`estimated_start`)."""
         del script, request

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from pangeo_hpc.errors import CommandMissing, SchedulerError, SchedulerUnreachable
 from pangeo_hpc.run import Command, Conversation, Result
-from pangeo_hpc.schedulers import slurm_inside, slurm_parse, slurm_script, slurm_site, slurm_words
+from pangeo_hpc.schedulers import (
+    slurm_inside,
+    slurm_order,
+    slurm_parse,
+    slurm_script,
+    slurm_site,
+    slurm_words,
+)
 from pangeo_hpc.schedulers.base import (
     Account,
     AllocationFacts,
@@ -142,6 +149,19 @@ class Slurm:
                 raise slurm_words.unreachable(result)
             problems |= slurm_words.cancel_problems(result, chunk)
         return problems
+
+    def ahead(self, waiting: Collection[JobStatus]) -> Conversation[dict[str, int]]:
+        """Return how many jobs have a higher priority in the same partition, or came before.
+
+        Where others' jobs are private (PrivateData=jobs), only those of the asker are counted.
+        """
+        ids = [job_id for chunk in chunks(status.id for status in waiting) for job_id in chunk]
+        if not ids:
+            return {}
+        queues = sorted({name for status in waiting for name in status.queue.split(",") if name})
+        of = (f"--partition={','.join(queues)}",) if queues else ()
+        result = yield self._ask("squeue", "-h", "-a", "-t", "PD", *of, "-O", slurm_order.FORMAT)
+        return slurm_order.ahead(_text(result), ids)
 
     def estimate(self, script: Path, request: JobRequest) -> Conversation[datetime | None]:
         """Return when a job would start as the queue is now; None for one that is refused."""

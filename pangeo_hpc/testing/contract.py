@@ -11,6 +11,7 @@ Nothing is started but ``bash -n``: programs answer from what was recorded.
 
 # ruff: noqa: S101  asserting is what a contract is for
 
+import contextlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -230,7 +231,7 @@ class SchedulerContract:
         with pytest.raises(CommandMissing):
             converse(self._conversation(what, SchedulerOptions()), missing)
 
-    @pytest.mark.parametrize("what", ["status", "history", "cancel"])
+    @pytest.mark.parametrize("what", ["status", "history", "cancel", "ahead"])
     def test_nothing_to_ask(self, what: str) -> None:
         """No ids, no question: an empty list of arguments would mean every job to some programs."""
         scheduler = self.make(SchedulerOptions())
@@ -244,6 +245,20 @@ class SchedulerContract:
         runner = Recorder([])
         assert converse(scheduler.status(_JUNK), runner) == {}
         assert not runner.commands
+
+    def test_jobs_ahead_are_asked_for_once(self) -> None:
+        """All jobs that wait in one queue are asked for in one call, with nothing else in it."""
+        scheduler = self.make(SchedulerOptions())
+        waiting = [
+            JobStatus(id=job_id, state=JobState.PENDING, queue="queue-a")
+            for job_id in (*self._some_ids(), *_JUNK)
+        ]
+        runner = Recorder([])
+        with contextlib.suppress(AssertionError):
+            converse(scheduler.ahead(waiting), runner)
+        assert len(runner.commands) <= 1
+        for command in runner.commands:
+            assert not set(_JUNK[1:]) & set(command.argv), command.argv
 
     # -- how it understands -----------------------------------------------------------------
 
