@@ -32,6 +32,18 @@ class Submitted:
     scheduler: str
 
 
+@dataclass(frozen=True)
+class Log:
+    """What a server's job left: its last lines, the exit status it kept, and a full place.
+
+    `full` is where its user could write nothing any more just now, empty if there is room.
+    """
+
+    lines: tuple[str, ...]
+    exit_code: int | None = None
+    full: str = ""
+
+
 class Desk:
     """Give orders to the program that acts as users.
 
@@ -83,10 +95,10 @@ class Desk:
             return None
         return Submitted(answer["job"], str(answer["scheduler"]))
 
-    async def logs(self, user: str, name: str, lines: int = 40) -> tuple[list[str], int | None]:
-        """Return the last lines of a server's log, and the exit status its job kept."""
+    async def logs(self, user: str, name: str, lines: int = 40) -> Log:
+        """Return the last lines of a server's log, and what else its job left."""
         answer = await self._order("logs", tickets.Ticket(user=user, name=name, lines=lines))
-        return list(answer["lines"]), answer["exit_code"]
+        return Log(tuple(answer["lines"]), answer["exit_code"], answer["full"])
 
     async def preview(self, user: str, choices: Mapping[str, str]) -> dict[str, Any]:
         """Return `script`, `start` (seconds since 1970, or None) and what else was `said`.

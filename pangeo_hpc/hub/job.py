@@ -222,7 +222,7 @@ def cancel(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]
 
 
 def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
-    """Tell the last lines of what a server printed, and the exit status its job kept."""
+    """Tell the last lines of what a server printed, its exit status, and where no room is left."""
     folder = servers.home(site, person) / ticket.name
     if not ticket.name or not (folder / "job.json").exists():
         raise UnknownName(f"{person.user} has no server {ticket.name!r}")
@@ -231,7 +231,13 @@ def logs(site: Site, person: Person, ticket: tickets.Ticket) -> dict[str, Any]:
         code: int | None = int(job.exit_file.read_text())
     except (OSError, ValueError):
         code = None
-    return {"lines": servers.tail(job.output, ticket.lines), "exit_code": code, "job": job.id}
+    full = [str(place) for place in (folder, person.home) if servers.is_full(place)]
+    return {
+        "lines": servers.tail(job.output, ticket.lines),
+        "exit_code": code,
+        "job": job.id,
+        "full": full[0] if full else "",
+    }
 
 
 def _by_scheduler(site: Site, person: Person, wanted: Sequence[str]) -> dict[str, list[str]]:

@@ -8,13 +8,15 @@ from pathlib import Path
 from pangeo_hpc import jobs
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.hub import texts
+from pangeo_hpc.hub.ahead import Line
 from pangeo_hpc.hub.conditions import Conditions
 from pangeo_hpc.hub.desk import Desk
 from pangeo_hpc.hub.estimates import Estimates
+from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.poller import Poller
 from pangeo_hpc.run import AsyncRunner, aconverse, arun
 from pangeo_hpc.schedulers import registry
-from pangeo_hpc.schedulers.base import JobStatus
+from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Hub, Site, load_site
 
 # Queues that only their user can ask.
@@ -32,11 +34,14 @@ class Office:
         self.site, self.desk = site, desk
         self.hub: Hub = site.hub
         self.texts = texts.load(self.hub.texts)
+        # the last ones, with their logs, which stand nowhere else
+        self.failures: dict[tuple[str, str], Failure] = {}
         self.conditions = Conditions(site, runner=runner)
         self.estimates = Estimates(site, desk, self.conditions)
         self._runner = runner
         self._owners: dict[str, str] = {}
         self.pollers = {key: self._poller(key) for key in site.schedulers}
+        self.lines = {key: self._line(key) for key in site.schedulers}
 
     def follow(self, key: str, job_id: str, user: str, *, starting: bool) -> Poller:
         """Follow a user's job and return the poller that hears of it."""
@@ -69,6 +74,19 @@ class Office:
             return {**known, **(await self._from_users(unseen))}
 
         return Poller(queue, history, interval=self.hub.poll_interval.total_seconds(), log=_log)
+
+    def _line(self, key: str) -> Line:
+        scheduler = jobs.scheduler_named(self.site, key)
+        poller = self.pollers[key]
+
+        async def ahead(waiting: Collection[JobStatus]) -> Mapping[str, int]:
+            return await aconverse(scheduler.ahead(waiting), self._runner)
+
+        def waiting() -> list[JobStatus]:
+            heard = (news.status for news in poller.watched().values() if news)
+            return [status for status in heard if status.state is JobState.PENDING]
+
+        return Line(ahead, waiting, interval=self.hub.poll_interval.total_seconds())
 
     async def _from_users(self, ids: Collection[str]) -> dict[str, JobStatus]:
         """Ask about jobs as the users they belong to, one question per user."""

@@ -1,45 +1,150 @@
-"""Why a server did not come up: the scheduler's own words, the end of its log, and a way on."""
+"""Why a server did not come up: gather what is known, and make of it what is shown and raised."""
 
+import pwd
+import re
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyterhub.spawner import SpawnException
-
-from pangeo_hpc.errors import PangeoHpcError
+from pangeo_hpc.errors import PangeoHpcError, RequestRefused
+from pangeo_hpc.hub import choices, logmarks
+from pangeo_hpc.hub.desk import Log, person_of
+from pangeo_hpc.hub.diagnosis import Facts, Limits, diagnose
+from pangeo_hpc.hub.failure import STOPPED, Failure, ServerFailed
 from pangeo_hpc.schedulers.base import JobStatus
 
 if TYPE_CHECKING:
     from pangeo_hpc.hub.spawner import SiteSpawner
 
-LINES = 40
+# More than is shown: the cause can stand above what ended last.
+LINES = 400
+# So many failures are remembered with their logs, by a hub that goes on.
+KEPT = 500
 
 
-def refused(error: PangeoHpcError) -> SpawnException:
+def refused(spawner: "SiteSpawner", error: PangeoHpcError) -> ServerFailed:
     """Return why a job was not taken at all."""
-    return SpawnException(str(error), reason=type(error).__name__)
+    words = error.text
+    if isinstance(error, RequestRefused):
+        words = "; ".join(str(replace(each, hint=None)) for each in error.problems)
+    return _failed(spawner, Facts(error=error, limits=_limits(spawner)), words=words)
 
 
-async def ended(spawner: "SiteSpawner", status: JobStatus) -> SpawnException:
+async def ended(spawner: "SiteSpawner", status: JobStatus) -> ServerFailed:
     """Return how a job ended before its server was up."""
-    words = [f"job {status.id} ended: {status.state}"]
-    if status.exit_code is not None:
-        words.append(f"exit code {status.exit_code}")
-    if status.reason:
-        words.append(status.reason)
-    return await _with_log(spawner, ", ".join(words), reason=str(status.state))
+    log = await _log(spawner)
+    facts = Facts(
+        status=status,
+        lines=log.lines,
+        exit_code=log.exit_code,
+        full=log.full,
+        limits=_limits(spawner),
+        who=_who(status.word),
+    )
+    return _failed(spawner, facts)
 
 
-async def silent(spawner: "SiteSpawner", status: JobStatus) -> SpawnException:
-    """Return that a job runs whose server never reported."""
-    text = f"job {status.id} runs on {', '.join(status.nodes)}, but its server did not report"
-    return await _with_log(spawner, text, reason="silent")
+async def silent(spawner: "SiteSpawner", status: JobStatus) -> ServerFailed:
+    """Return why a job runs whose server never reported."""
+    log = await _log(spawner)
+    facts = Facts(
+        status=status,
+        lines=log.lines,
+        full=log.full,
+        silent=spawner.report_timeout,
+        limits=_limits(spawner),
+    )
+    return _failed(spawner, facts)
 
 
-async def _with_log(spawner: "SiteSpawner", text: str, *, reason: str) -> SpawnException:
+def stopped(spawner: "SiteSpawner") -> Failure:
+    """Return what is remembered of a start that was cancelled from the hub."""
+    texts, state = spawner.office.texts, spawner.server_state
+    return Failure(
+        kind=STOPPED,
+        sentence=texts(f"failure.kinds.{STOPPED}.sentence"),
+        advice=texts(f"failure.kinds.{STOPPED}.advice"),
+        when=time.time(),
+        job=state.job if state else "",
+        asked=dict(spawner.user_options),
+    )
+
+
+def again(spawner: "SiteSpawner", kept: Failure | None) -> Failure | None:
+    """Return a failure that JupyterHub kept, with its log if this very hub saw it."""
+    if kept is None:
+        return None
+    seen = spawner.office.failures.get((spawner.user.name, spawner.name))
+    return seen if seen is not None and seen.when == kept.when else kept
+
+
+def _failed(spawner: "SiteSpawner", facts: Facts, words: str = "") -> ServerFailed:
+    """Note a failure at its spawner, and return the exception that tells it."""
+    texts, status = spawner.office.texts, facts.status
+    found = diagnose(facts, texts)
+    code = status.exit_code if status and status.exit_code is not None else facts.exit_code
+    failure = Failure(
+        kind=found.kind,
+        sentence=found.sentence,
+        advice=found.advice,
+        changes=found.changes,
+        when=time.time(),
+        state=str(status.state) if status else "",
+        exit_code=code,
+        words=words or (status.reason if status else ""),
+        job=status.id if status else "",
+        asked=dict(spawner.user_options),
+        lines=logmarks.shown(facts.lines, spawner.api_token),
+    )
+    spawner.failure = failure
+    kept = spawner.office.failures
+    kept.pop((spawner.user.name, spawner.name), None)
+    kept[spawner.user.name, spawner.name] = failure
+    while len(kept) > KEPT:
+        kept.pop(next(iter(kept)))
+    return ServerFailed(failure, texts, spawner.retry_link(failure))
+
+
+async def _log(spawner: "SiteSpawner") -> Log:
+    """Return what the job left, and a line that says so if it cannot be read."""
     state = spawner.server_state
-    lines: list[str] = []
-    if state is not None:
-        try:
-            lines, _ = await spawner.office.desk.logs(spawner.user.name, state.name, LINES)
-        except PangeoHpcError as error:
-            lines = [f"(no log: {error.text})"]
-    return SpawnException("\n".join([text, *lines]), reason=reason)
+    if state is None:
+        return Log(())
+    try:
+        return await spawner.office.desk.logs(spawner.user.name, state.name, LINES)
+    except PangeoHpcError as error:
+        return Log((f"(the log cannot be read: {error.text})",))
+
+
+def _limits(spawner: "SiteSpawner") -> Limits | None:
+    """Return what was asked for, and how far it could have gone; None for what is no request."""
+    site = spawner.office.site
+    try:
+        asked = choices.read(spawner.user_options)
+        request = choices.decide(site, asked, person_of(spawner.user.name))
+    except (PangeoHpcError, KeyError):
+        return None
+    node = site.node_types[request.node_type]
+    return Limits(
+        node_type=node.name,
+        memory=request.memory or node.memory,
+        max_memory=node.max_memory,
+        walltime=request.walltime,
+        max_walltime=node.max_walltime,
+        larger={
+            name: other.max_memory
+            for name, other in site.node_types.items()
+            if "notebook" in other.uses and name != node.name
+        },
+    )
+
+
+def _who(word: str) -> str:
+    """Return who cancelled a job by Slurm's ``CANCELLED by 1001``, empty if it is not told."""
+    match = re.search(r" by (\d+)$", word)
+    if match is None:
+        return ""
+    try:
+        return pwd.getpwuid(int(match[1])).pw_name
+    except (KeyError, OverflowError):
+        return f"user {match[1]}"

@@ -1,11 +1,16 @@
 """Where a user's servers are kept, and who is served."""
 
+import errno
 import grp
 import os
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
 from pangeo_hpc.site import Person, Site
+
+# What a server writes at its start is more than this.
+_LITTLE = 64 * 1024
 
 
 def home(site: Site, person: Person) -> Path:
@@ -34,3 +39,15 @@ def tail(path: Path, lines: int, most: int = 65536) -> list[str]:
     except OSError:
         return []
     return text.splitlines()[-lines:] if lines else []
+
+
+def is_full(directory: Path) -> bool:
+    """Tell whether the disk or the quota of a directory has no room for a little file."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(_LITTLE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from batchspawner import BatchSpawnerBase
 from jupyterhub.apihandlers import default_handlers
 from jupyterhub.spawner import SpawnException
 from sqlalchemy import inspect
@@ -15,7 +14,9 @@ from traitlets import Float, List, Unicode, default
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused, SchedulerUnreachable, UnknownName
 from pangeo_hpc.hub import choices, forms, postmortem, usage, waiting
+from pangeo_hpc.hub.adoption import AdoptingSpawner
 from pangeo_hpc.hub.desk import person_of
+from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.office import Office, office
 from pangeo_hpc.hub.poller import Poller
 from pangeo_hpc.hub.state import ServerState, digest
@@ -32,7 +33,7 @@ GRACE = 90.0
 _WATCHED = (JobState.RUNNING, JobState.ENDING, JobState.SUSPENDED, JobState.UNKNOWN)
 
 
-class SiteSpawner(BatchSpawnerBase):
+class SiteSpawner(AdoptingSpawner):
     """Starts notebook servers as jobs and follows them with everybody else's in one question.
 
     The job is submitted by the user's own program; this class never starts one itself.
@@ -53,7 +54,6 @@ class SiteSpawner(BatchSpawnerBase):
 
     usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
 
-    server_state: ServerState | None = None
     _submission: "asyncio.Task[None] | None" = None
 
     @default("start_timeout")
@@ -72,12 +72,15 @@ class SiteSpawner(BatchSpawnerBase):
         state = super().get_state()
         if self.server_state is not None:
             state["server"] = self.server_state.plain()
+        if self.failure is not None:
+            state["failure"] = self.failure.plain()
         return dict(state)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what was remembered."""
         super().load_state(state)
         self.server_state = ServerState.revive(state.get("server") or {})
+        self.failure = postmortem.again(self, Failure.revive(state.get("failure") or {}))
         self._adopt()
 
     def clear_state(self) -> None:
@@ -145,12 +148,19 @@ class SiteSpawner(BatchSpawnerBase):
 
         Raise SpawnException with the reason if it cannot be or ends first.
         """
-        self.server_state = ServerState.new(self.api_token)
+        self.server_state, self.failure = ServerState.new(self.api_token), None
         self._remember()
         self._submission = asyncio.ensure_future(self._submit())
-        # a submission that has begun is seen to its end, or its job would be nobody's
-        await asyncio.shield(self._submission)
-        return await self._until_up()
+        try:
+            # a submission that has begun is seen to its end, or its job would be nobody's
+            await asyncio.shield(self._submission)
+            return await self._until_up()
+        except asyncio.CancelledError:
+            self.failure = self._stopped()
+            raise
+
+    def _stopped(self) -> Failure:
+        return postmortem.stopped(self)
 
     async def _submit(self) -> None:
         state = self._remember()
@@ -173,7 +183,7 @@ class SiteSpawner(BatchSpawnerBase):
                 self.log.warning("%s: %s", self._log_name, error.text)
                 await asyncio.sleep(5)
             except PangeoHpcError as error:
-                raise postmortem.refused(error) from error
+                raise postmortem.refused(self, error) from error
             else:
                 break
         self._remember(job=done.job, scheduler=done.scheduler)
@@ -181,10 +191,17 @@ class SiteSpawner(BatchSpawnerBase):
 
     async def _until_up(self) -> str:
         """Return the URL once the server has proven itself; raise SpawnException if it ended."""
+        paused, looked = 0.0, time.time()
         while True:
             poller = self._follow(starting=True)
             state = self._known()
             status = self._heard(poller)
+            since, looked = time.time() - looked, time.time()
+            if status is not None and status.state is JobState.SUSPENDED:
+                paused += since
+            if status is not None and status.state.waiting and state.begun:
+                # the scheduler took it back: it begins anew, somewhere else
+                paused, state = 0.0, self._remember(node="", port=0, begun=None, ends=None)
             if status is not None and status.state.ended:
                 raise await postmortem.ended(self, status)
             if status is not None and status.state in _WATCHED and status.nodes:
@@ -193,7 +210,8 @@ class SiteSpawner(BatchSpawnerBase):
                 if url is not None:
                     self._follow(starting=False)
                     return url
-                if state.begun and time.time() - state.begun > self.report_timeout:
+                begun = (state.begun or time.time()) + paused
+                if time.time() - begun > self.report_timeout:
                     raise await postmortem.silent(self, status)
             await poller.next_answer(within=2.0 if state.port else None)
 
@@ -286,16 +304,6 @@ class SiteSpawner(BatchSpawnerBase):
         self._remember(job=found.job, scheduler=found.scheduler)
         return True
 
-    async def get_url(self) -> str:
-        """Return the URL of a server that was there before the hub; wait until it is up."""
-        try:
-            return await self._until_up()
-        except SpawnException as error:
-            # JupyterHub finds out by itself that nobody answers there
-            self.log.warning("%s: %s", self._log_name, error.log_message)
-            self.http_timeout = 1
-            return str(self.server.url)
-
     async def stop(self, now: bool = False) -> None:
         """Cancel the job, and wait until it is gone."""
         try:
@@ -340,6 +348,20 @@ class SiteSpawner(BatchSpawnerBase):
                 told = event
                 yield event
             await asyncio.sleep(1)
+
+    def told(self) -> dict[str, Any]:
+        """Return how far this server is, for a page that is made now."""
+        return waiting.page(self, time.time())
+
+    def retry_link(self, failure: Failure) -> str:
+        """Return where the form is, filled with what a failure suggests."""
+        return forms.link(self, failure.retry)
+
+    def failure_html(self) -> str:
+        """Return the last failure as a part of a page, empty if there is none."""
+        if self.failure is None:
+            return ""
+        return self.failure.html(self.office.texts, self.retry_link(self.failure))
 
     def reports(self, token: str) -> bool:
         """Tell whether a token is the one that this server was given."""
