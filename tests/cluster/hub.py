@@ -79,6 +79,7 @@ class HubRunner:
     cluster: SlurmCluster
     interval: str = "2 seconds"
     extra_site: str = ""
+    extra_node_types: str = ""
     extra_config: str = ""
     process: "subprocess.Popen[bytes] | None" = None
     ports: dict[str, int] = field(default_factory=dict)
@@ -128,6 +129,7 @@ class HubRunner:
         )
         conf = json.dumps(self.cluster.environment())
         text += f"schedulers:\n  slurm: {{type: slurm, environment: {conf}}}\n{self.extra_site}"
+        text = text.replace("node_types:\n", f"node_types:\n{self.extra_node_types}", 1)
         self.site_file.write_text(text)
         self.site_file.chmod(0o644)
         self.program.write_text(

@@ -1,0 +1,322 @@
+"""Servers that wait, and servers that really fail so: each says why, in time, with a way on."""
+
+import html
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+
+from tests.cluster import machine
+from tests.cluster.daemons import wait_until
+from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
+from tests.cluster.slurm import SlurmCluster
+from tests.cluster.stream import Event, Stream
+
+INTERVAL = 5
+NODE_TYPES = """\
+  hungry:
+    queue: compute
+    cores: 1
+    memory: 300 MiB
+    max_memory: 2 GiB
+    walltime: "00:10:00"
+    setup: ["{eater}"]
+  late: {{queue: short, cores: 1, memory: 500 MiB, walltime: "00:01:00", max_walltime: "00:02:00",
+    setup: ["sleep 200"]}}
+  bare: {{queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
+    directives: ["--nodelist=c3"]}}
+  full: {{queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
+    directives: ["--nodelist=c4"],
+    options: {{begin: {{directive: "--begin={{value}}", pattern: "now\\\\+[0-9]+"}}}}}}
+  charged: {{queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00", account: required}}
+  held: {{queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", directives: ["--hold"]}}
+  slow: {{queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", setup: ["sleep 8"]}}
+"""
+# what a user's program says, and the hub's log must not
+MARK = "a-word-of-alice"
+EATER = f"""\
+#!/usr/bin/python3
+import time
+print("<b>{MARK}</b>", flush=True)
+eaten = bytearray(b"x") * (1 << 30)
+time.sleep(20)
+"""
+CONFIG = """
+def change(spawner):
+    if spawner.name == "far":
+        # a hub that its nodes cannot reach: nobody listens there
+        spawner.hub_connect_url = "http://pangeo-hub:9"
+        spawner.report_timeout = 15
+
+c.Spawner.pre_spawn_hook = change
+# an answer at once, so that what fails in seconds is seen in the stream of events, too
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+"""
+PLAIN = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
+
+
+@pytest.fixture(scope="module")
+def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
+    """Return a hub whose site has node types on which servers fail, each in its own way."""
+    ensure_hub_machine()
+    eater = cluster.directory / "eater.py"
+    eater.write_text(EATER)
+    eater.chmod(0o755)
+    types = NODE_TYPES.format(eater=eater)
+    interval = f"{INTERVAL} seconds"
+    with HubRunner(
+        cluster, interval=interval, extra_node_types=types, extra_config=CONFIG
+    ) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def alice(hub: HubRunner) -> Browser:
+    """Return alice, logged in."""
+    return hub.client("alice")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(alice: Browser) -> Stream:
+    """Start the one that fails last: its walltime of a minute goes by during the other tests."""
+    return start(alice, "late", node_type="late")
+
+
+def start(browser: Browser, server: str, user: str = "alice", **options: object) -> Stream:
+    """Ask for a server and read its events."""
+    assert browser.spawn(user, server, options) in (201, 202), browser.said
+    return Stream(browser, user, server)
+
+
+def page(browser: Browser, server: str, user: str = "alice") -> str:
+    """Return what the page of a server shows after it was loaded anew, without the tags."""
+    _, text = browser.open(f"/hub/spawn-pending/{user}/{server}")
+    return text
+
+
+def retry(text: str) -> dict[str, list[str]]:
+    """Return the choices in the link of a failure to the form."""
+    found = re.search(r'class="btn btn-primary pangeo-retry" href="([^"]+)"', text)
+    assert found, text
+    return parse_qs(urlparse(html.unescape(found[1])).query)
+
+
+def known(cluster: SlurmCluster, job: str, seconds: float = 90) -> float:
+    """Return when the scheduler's history knows the end of a job."""
+
+    def ended() -> bool:
+        words = cluster.admin(["sacct", "-n", "-P", "-X", "-j", job, "-o", "State"])
+        return bool(words.strip()) and not re.match(r"PENDING|RUNNING|REQUEUED", words)
+
+    assert wait_until(ended, seconds, every=0.2), job
+    return time.time()
+
+
+def in_time(cluster: SlurmCluster, stream: Stream) -> Event:
+    """Return the failure, which came within two intervals after the history knew the end."""
+    at = known(cluster, stream.job())
+    when, event = stream.failed(60)
+    assert when - at < 2 * INTERVAL, (when - at, event)
+    return event
+
+
+def test_too_little_memory(hub: HubRunner, cluster: SlurmCluster, alice: Browser) -> None:
+    """State, exit code, log and fix are on the page after a reload, and at home.
+
+    The user's log is escaped there, and is not in the hub's log.
+    """
+    stream = start(alice, "hungry", node_type="hungry")
+    event = in_time(cluster, stream)
+    assert "needed more memory than the 300 MiB it had" in event["message"]
+    assert MARK in event["message"]
+    assert MARK in event["html_message"]
+    text = page(alice, "hungry")
+    assert "needed more memory than the 300 MiB it had" in text
+    assert "out of memory" in text
+    assert f"&lt;b&gt;{MARK}&lt;/b&gt;" in text
+    assert f"<b>{MARK}" not in text
+    assert retry(text) == {"node_type": ["hungry"], "memory": ["512 MiB"]}
+    assert "needed more memory than the 300 MiB" in alice.open("/hub/home")[1]
+    assert MARK not in hub.log.read_text()
+
+
+def test_the_environment_is_missing_on_the_node(cluster: SlurmCluster, alice: Browser) -> None:
+    """A node on which the server environment is not there is named as such."""
+    with hidden(cluster, "c3", machine.VENV):
+        stream = start(alice, "bare", node_type="bare")
+        event = in_time(cluster, stream)
+    assert "missing on the node" in event["message"]
+    assert "No such file or directory" in event["message"]
+    assert "127" in event["message"]
+    assert retry(page(alice, "bare")) == {"node_type": ["bare"]}
+
+
+@pytest.fixture
+def small_disk(cluster: SlurmCluster) -> Iterator[Path]:
+    """Return bob's part of the shared disk, of one megabyte, as the login side and c4 see it."""
+    place = cluster.shared_dir("bob")
+    bob = cluster.user("bob")
+    options = f"size=1m,mode=700,uid={bob.uid},gid={bob.gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", place], check=True)
+    try:
+        # a node takes its own copy of all mounts when it starts
+        cluster.kill_node("c4")
+        cluster.start_node("c4")
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+        cluster.kill_node("c4")
+        cluster.start_node("c4")
+
+
+def test_the_quota_is_full(hub: HubRunner, cluster: SlurmCluster, small_disk: Path) -> None:
+    """A disk that fills while the job waits, and one that is full before, are both named."""
+    bob = hub.client("bob")
+    stream = start(bob, "full", "bob", **{"node_type": "full", "option.begin": "now+5"})
+    stream.job()
+    waste = small_disk / "waste"
+    with pytest.raises(OSError, match="No space left"):
+        waste.write_bytes(bytes(1 << 21))
+    event = in_time(cluster, stream)
+    assert "no room left" in event["message"], event
+    again = start(bob, "again", "bob", node_type="full")
+    _, event = again.failed()
+    assert "no room left on the disk" in event["message"], event
+    assert "Delete or move some of your files" in page(bob, "again", "bob")
+
+
+def test_the_node_cannot_reach_the_hub(cluster: SlurmCluster, alice: Browser) -> None:
+    """A server that runs on and is not heard of is given up, with the cause, and cancelled."""
+    stream = start(alice, "far", **PLAIN)
+    _, event = stream.failed(90)
+    assert "could not reach the hub" in event["message"], event
+    assert "pangeo-hub:9" in event["message"]
+    job = stream.job()
+    assert wait_until(lambda: job not in queue(cluster), 30)
+
+
+def test_the_scheduler_refuses(alice: Browser) -> None:
+    """The scheduler's own words are on the page, with what to do."""
+    stream = start(alice, "refused", node_type="charged", account="nobodys")
+    _, event = stream.failed()
+    assert "did not take the job" in event["message"]
+    assert "Invalid account" in event["message"]
+    text = page(alice, "refused")
+    assert "Invalid account" in text
+    assert "--account" in text
+    assert retry(text) == {"node_type": ["charged"], "account": ["nobodys"]}
+
+
+def test_held_then_released(cluster: SlurmCluster, alice: Browser) -> None:
+    """A held job is shown as held, and goes on when it is released."""
+    stream = start(alice, "held", node_type="held")
+    event = stream.says("held")
+    assert event["state"] == "held"
+    assert "is held and does not start by itself" in page(alice, "held")
+    cluster.admin(["scontrol", "release", stream.job()])
+    assert stream.ready().get("ready"), stream.events[-3:]
+    alice.stop("alice", "held")
+
+
+def test_suspended_and_put_back(cluster: SlurmCluster, alice: Browser) -> None:
+    """A job that is suspended or requeued while it starts is shown so, and comes up after all."""
+    stream = start(alice, "slow", node_type="slow")
+    stream.says("runs on")
+    job = stream.job()
+    cluster.admin(["scontrol", "suspend", job])
+    assert stream.says("suspended")["state"] == "suspended"
+    cluster.admin(["scontrol", "resume", job])
+    # our jobs are not requeued by themselves, but an administrator can do it
+    cluster.admin(["scontrol", "update", f"jobid={job}", "requeue=1"])
+    cluster.admin(["scontrol", "requeue", job])
+    event = stream.says("put back into the queue")
+    assert event["job"] == job
+    assert event["restarts"] == 1
+    assert wait_until(lambda: "PENDING" in state(cluster, job), 30)
+    cluster.admin(["scontrol", "update", f"jobid={job}", "starttime=now"])
+    assert stream.ready().get("ready"), stream.events[-3:]
+    alice.stop("alice", "slow")
+
+
+def test_cancelled_while_it_waits(cluster: SlurmCluster, alice: Browser) -> None:
+    """Cancelled from the page: the job is gone from the queue, and the page says so."""
+    stream = start(alice, "waits", **PLAIN, **{"option.begin": "now+600"})
+    event = stream.says("waits in the queue compute")
+    assert event["words"] == "BeginTime"
+    assert event["estimated_start"] > time.time() + 300
+    job = stream.job()
+    text = page(alice, "waits")
+    assert job in text
+    assert 'http-equiv="refresh"' in text
+    assert alice.stop("alice", "waits") in (202, 204)
+    assert wait_until(lambda: job not in queue(cluster), 30)
+    assert wait_until(lambda: "gone from the queue" in page(alice, "waits"), 30)
+
+
+def test_cancelled_by_somebody(cluster: SlurmCluster, alice: Browser) -> None:
+    """A job that an administrator cancels says who it was."""
+    stream = start(alice, "scancel", **PLAIN, **{"option.begin": "now+600"})
+    cluster.admin(["scancel", stream.job()])
+    event = in_time(cluster, stream)
+    assert "cancelled by root" in event["message"], event
+
+
+def test_jobs_ahead(cluster: SlurmCluster, alice: Browser) -> None:
+    """Of two servers in a queue that stands still, the second has one before it."""
+    first, second = (start(alice, name, node_type="down") for name in ("down1", "down2"))
+    event = second.until(lambda event: event.get("ahead") == 1, 90)
+    assert "One job of this queue comes before yours." in event["message"]
+    assert "c5" in event["words"] or "DOWN" in event["words"]
+    assert "are down" in event["message"]
+    assert not any("comes before" in event["message"] for _, event in first.events)
+    for name in ("down1", "down2"):
+        alice.stop("alice", name)
+
+
+def test_the_walltime_is_over(cluster: SlurmCluster, alice: Browser, late: Stream) -> None:
+    """A job that ends by its walltime before its server is up is offered a longer one."""
+    at = known(cluster, late.job(), 150)
+    when, event = late.failed(60)
+    assert when - at < 2 * INTERVAL
+    assert "walltime was over" in event["message"]
+    text = page(alice, "late")
+    assert "timeout" in text
+    assert retry(text) == {"node_type": ["late"], "walltime": ["00:02:00"]}
+
+
+def test_after_a_restart(hub: HubRunner, alice: Browser) -> None:
+    """What a hub that was killed knew of failures is there again, but for the users' logs."""
+    hub.kill()
+    hub.start()
+    text = page(alice, "hungry")
+    assert "needed more memory than the 300 MiB" in text
+    assert "out of memory" in text
+    assert MARK not in text
+    assert retry(text)["memory"] == ["512 MiB"]
+    assert "needed more memory than the 300 MiB" in alice.open("/hub/home")[1]
+
+
+def queue(cluster: SlurmCluster) -> list[str]:
+    """Return the jobs that are in the queue."""
+    return cluster.admin(["squeue", "-h", "-o", "%i"]).split()
+
+
+def state(cluster: SlurmCluster, job: str) -> str:
+    """Return Slurm's word for a job's state."""
+    return cluster.admin(["squeue", "-h", "-j", job, "-o", "%T"]).strip()
+
+
+@contextmanager
+def hidden(cluster: SlurmCluster, node: str, place: Path) -> Iterator[None]:
+    """Let a folder be empty on one node."""
+    inside = ["nsenter", f"--target={cluster.daemons[node].process.pid}", "--mount"]
+    subprocess.run([*inside, "mount", "-t", "tmpfs", "nothing", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*inside, "umount", place], check=True)

@@ -1,0 +1,185 @@
+"""The waiting page and the failure page in a real browser, with and without JavaScript."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.cluster.browser import NARROW, WIDE, barriers, log_in, picture
+from tests.cluster.daemons import wait_until
+from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.slurm import SlurmCluster
+
+NODE_TYPES = """\
+  brief: {queue: compute, cores: 1, memory: 500 MiB, max_memory: 2 GiB, walltime: "00:10:00",
+    setup: ["sleep 4", "/opt/is-not-there/bin/python"]}
+"""
+# what stands in for the desktop: a page's notes are kept where the test finds them
+DESKTOP = """
+window.notes = [];
+window.asked = 0;
+window.Notification = class {
+  static permission = sessionStorage.getItem("allowed") || "default";
+  static async requestPermission() {
+    window.asked += 1;
+    sessionStorage.setItem("allowed", "granted");
+    return (Notification.permission = "granted");
+  }
+  constructor(text) {
+    window.notes.push(text);
+    sessionStorage.setItem("note", text);
+  }
+};
+"""
+WAITS = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
+
+
+@pytest.fixture(scope="module")
+def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
+    """Return a hub that asks every two seconds."""
+    ensure_hub_machine()
+    config = 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}\n'
+    with HubRunner(cluster, extra_node_types=NODE_TYPES, extra_config=config) as runner:
+        yield runner
+
+
+def start(hub: HubRunner, server: str, **options: object) -> str:
+    """Ask for a server of alice's and return the path of its page."""
+    alice = hub.client("alice")
+    status = alice.spawn("alice", server, options)
+    assert status in (201, 202), alice.said
+    return f"/hub/spawn-pending/alice/{server}"
+
+
+def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
+    """One line that is read out when it changes, ticking times, a note on the desktop, the server.
+
+    Nothing is asked of the desktop before its button is pressed, and a reload changes nothing.
+    """
+    page.add_init_script(DESKTOP)
+    log_in(page, hub, "alice")
+    page.goto(hub.url + start(hub, "ready", **WAITS, **{"option.begin": "now+25"}))
+    line = page.locator("#waiting-line")
+    expect(line).to_contain_text("waits in the queue compute")
+    expect(line).to_contain_text("has not come yet")
+    assert line.get_attribute("aria-live") == "polite"
+    expect(page.locator("#waiting-words")).to_contain_text("BeginTime")
+    expect(page.locator("#waiting-estimated")).to_contain_text(re.compile(r"in \d+ seconds"))
+    first = page.locator("#waiting-elapsed").inner_text()
+    expect(page.locator("#waiting-elapsed")).not_to_have_text(first)
+    expect(page).to_have_title(re.compile(r"^Waiting 0:00"))
+    assert barriers(page) == []
+    picture(page, "waiting", WIDE)
+    picture(page, "waiting", NARROW, dark=True)
+    assert barriers(page) == []
+    assert page.evaluate("window.asked") == 0
+    page.get_by_role("button", name="Tell me when it is ready").click()
+    expect(page.locator("#waiting-told")).to_contain_text("will tell you")
+    page.reload()
+    expect(line).to_contain_text("waits in the queue compute")
+    expect(page.locator("#waiting-told")).to_contain_text("will tell you")
+    # where the hub sends its user to; what JupyterLab does there is not of interest here
+    page.route("**/user/alice/ready/**", lambda route: route.abort())
+    page.wait_for_url(re.compile(r".*/user/alice/ready/.*"), timeout=120_000)
+    assert page.evaluate("sessionStorage.getItem('note')") == "Your server is ready."
+    hub.client("alice").stop("alice", "ready")
+
+
+def test_a_failure_with_its_way_on(hub: HubRunner, page: Page) -> None:
+    """The diagnosis takes the place of the waiting, is announced by title and note, and stays."""
+    page.add_init_script(DESKTOP)
+    log_in(page, hub, "alice")
+    page.goto(hub.url + start(hub, "broken", node_type="brief"))
+    page.get_by_role("button", name="Tell me when it is ready").click()
+    heading = page.get_by_role("heading", name="Your server did not start")
+    expect(heading).to_be_visible(timeout=60_000)
+    expect(page).to_have_title(re.compile(r"^Failed"))
+    assert page.evaluate("window.notes") == ["Your server did not start"]
+    assert page.evaluate("document.activeElement.id") == "waiting-title"
+    expect(page.locator(".pangeo-failure")).to_contain_text("missing on the node")
+    expect(page.locator(".pangeo-failure pre")).to_contain_text("is-not-there")
+    assert barriers(page) == []
+    picture(page, "failure-live", WIDE)
+    page.reload()
+    expect(page.get_by_role("heading", name="Your server did not start")).to_be_visible()
+    expect(page.locator(".pangeo-failure pre")).to_contain_text("is-not-there")
+    picture(page, "failure", WIDE)
+    assert barriers(page, ".pangeo-failure") == []
+    picture(page, "failure", NARROW, dark=True)
+    assert barriers(page, ".pangeo-failure") == []
+    link = urlparse(page.locator(".pangeo-retry").get_attribute("href") or "")
+    assert link.path == "/hub/spawn/alice/broken"
+    assert parse_qs(link.query) == {"node_type": ["brief"]}
+    page.locator(".pangeo-retry").click()
+    expect(page.get_by_role("radio", name="brief")).to_be_checked()
+    page.goto(f"{hub.url}/hub/home")
+    last = page.locator(".pangeo-last-failure")
+    expect(last).to_contain_text("The last start of the server broken failed")
+    picture(page, "home-after-failure", WIDE)
+    last.locator("summary").first.click()
+    expect(last.locator("pre")).to_be_visible()
+
+
+def test_cancel(hub: HubRunner, cluster: SlurmCluster, page: Page) -> None:
+    """A question comes first; then the job is gone from the queue, and the page says so."""
+    log_in(page, hub, "alice")
+    page.goto(hub.url + start(hub, "cancelled", **WAITS, **{"option.begin": "now+600"}))
+    expect(page.locator("#waiting-job")).to_have_text(re.compile(r"\d+"))
+    job = page.locator("#waiting-job").inner_text()
+    page.get_by_role("button", name="Cancel").click()
+    assert barriers(page) == []
+    picture(page, "cancel", WIDE)
+    page.get_by_role("button", name="No, keep waiting").click()
+    assert job in queue(cluster)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Yes, cancel the job").click()
+    expect(page.get_by_role("heading", name="gone from the queue")).to_be_visible(timeout=60_000)
+    assert job not in queue(cluster)
+    assert barriers(page) == []
+    page.reload()
+    expect(page.get_by_role("heading", name="The start was cancelled")).to_be_visible()
+
+
+def test_without_javascript(hub: HubRunner, plain_page: Page) -> None:
+    """What the hub sends is whole in itself, and is loaded again until it is the failure.
+
+    A browser under test does not look into <noscript>, so this one is told to load it.
+    """
+    page = plain_page
+    log_in(page, hub, "alice")
+    page.goto(hub.url + start(hub, "plain", node_type="brief"))
+    expect(page.locator("#waiting-line")).to_contain_text("job", ignore_case=True)
+    expect(page.locator("#waiting-estimated")).to_contain_text("not known")
+    head = page.content().partition("</head>")[0]
+    assert re.search(r'<noscript>\s*<meta http-equiv="refresh" content="5">', head), head
+    heading = page.get_by_role("heading", name="Your server did not start")
+    assert wait_until(lambda: page.reload() and heading.is_visible(), 60, every=1)
+    expect(page.locator(".pangeo-failure pre")).to_contain_text("is-not-there")
+
+
+def test_the_hub_goes_away_and_comes_back(
+    hub: HubRunner, cluster: SlurmCluster, page: Page
+) -> None:
+    """A page that was open while the hub was started anew goes on by itself, with one line."""
+    log_in(page, hub, "alice")
+    page.goto(hub.url + start(hub, "again", **WAITS, **{"option.begin": "now+600"}))
+    line = page.locator("#waiting-line")
+    expect(line).to_contain_text("waits in the queue compute")
+    before = line.inner_text()
+    hub.kill()
+    expect(page.locator("#waiting-lost")).to_be_visible(timeout=60_000)
+    hub.start()
+    expect(page.locator("#waiting-lost")).to_be_hidden(timeout=60_000)
+    expect(line).to_have_text(before)
+    job = page.locator("#waiting-job").inner_text()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Yes, cancel the job").click()
+    expect(page.get_by_role("heading", name="gone from the queue")).to_be_visible(timeout=60_000)
+    assert job not in queue(cluster)
+
+
+def queue(cluster: SlurmCluster) -> list[str]:
+    """Return the jobs that are in the queue."""
+    return cluster.admin(["squeue", "-h", "-o", "%i"]).split()
