@@ -163,10 +163,10 @@ def test_a_program_that_cannot_be_ended_is_left(
     began = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        result = way(Command(("sleep", "1.5"), timeout=0.3))
+        result = way(Command(("sleep", "6"), timeout=0.3))
         gc.collect()
     assert result.timed_out
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 5
 
 
 def test_what_prints_without_end_is_ended() -> None:

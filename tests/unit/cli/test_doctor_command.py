@@ -67,7 +67,8 @@ def test_a_machine_that_is_not(site: Path) -> None:
     [
         (["--timeout", "soon"], "is not a duration"),
         (["--timeout", "0"], "it must be more than nothing"),
-        (["--hub"], "No such option"),
+        (["--hubs"], "No such option"),
+        (["--hub-seen", "/nowhere.json"], "does not tell of a hub"),
         (["extra"], "unexpected extra argument"),
     ],
 )
