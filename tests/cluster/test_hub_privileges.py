@@ -59,6 +59,9 @@ def hub(cluster: SlurmCluster) -> Iterator[SecretiveHub]:
     ensure_hub_machine()
     with SecretiveHub(cluster, extra_config="c.SiteSpawner.end_grace = 5\n") as runner:
         yield runner
+        cluster.admin(["scancel", "--user=alice"])
+        cluster.admin(["scancel", "--user=bob"])
+        assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 60)
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +169,13 @@ def test_only_a_port_is_taken(hub: SecretiveHub, cluster: SlurmCluster) -> None:
 
 @dataclass
 class Watch:
-    """Looks at every process of a user while something happens."""
+    """Looks at every process of a user on one cluster while something happens.
+
+    Other clusters may be tested at the same time, with the same users.
+    """
 
     uid: int
+    directory: Path
     seen: dict[tuple[int, float], tuple[str, str]] = field(default_factory=dict)
 
     def __enter__(self) -> "Watch":
@@ -191,11 +198,13 @@ class Watch:
         try:
             mine = process.stat().st_uid == self.uid
             words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if not mine and "pangeo-hpc-hub-job" not in words:
+            if not mine and f"{self.directory}/pangeo-hpc-hub-job" not in words:
                 return
             environment = (process / "environ").read_bytes().decode(errors="replace")
             started = float((process / "stat").read_text().rpartition(")")[2].split()[19])
         except OSError:
+            return
+        if str(self.directory) not in words + environment:
             return
         # one process has several programs in turn
         self.seen[int(process.name), started + hash(words) % 1000 / 1000] = (words, environment)
@@ -209,7 +218,7 @@ def test_no_secret_is_where_others_look(
     Her server's token is in no argv, no queue, no script, no spool and no log.
     """
     browser = hub.client("alice")
-    with Watch(alice.uid) as watch:
+    with Watch(alice.uid, cluster.directory) as watch:
         spawn(browser, "alice", **{"option.begin": "now+12"})
         secrets = told(hub, cluster, "alice")
         job = hub.states()["alice/"]["job"]

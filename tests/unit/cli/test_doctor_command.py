@@ -67,6 +67,8 @@ def test_a_machine_that_is_not(site: Path) -> None:
     [
         (["--timeout", "soon"], "is not a duration"),
         (["--timeout", "0"], "it must be more than nothing"),
+        (["--hubs"], "No such option"),
+        (["--hub-seen", "/nowhere.json"], "does not tell of a hub"),
         (["extra"], "unexpected extra argument"),
     ],
 )

@@ -100,8 +100,10 @@ def test_news_of_others_jobs_is_not_heard() -> None:
 
 def test_no_more_lines_than_were_asked_for() -> None:
     """A log of a million lines, or of things that are no lines, is cut."""
-    answer = {"lines": [*range(1000)], "exit_code": "1", "job": None}
-    assert asyncio.run(desk(answer).logs("carol", "jupyter-abcdefgh", 2)) == (["998", "999"], None)
+    answer = {"lines": [*range(1000)], "exit_code": "1", "job": None, "full": "x" * 100_000}
+    log = asyncio.run(desk(answer).logs("carol", "jupyter-abcdefgh", 2))
+    assert (log.lines, log.exit_code) == (("998", "999"), None)
+    assert len(log.full) < 1000
 
 
 def test_the_program_gets_its_order_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

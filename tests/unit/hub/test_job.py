@@ -207,6 +207,7 @@ def test_a_damaged_record_is_an_answer(site_file: Path, verb: str, record: str) 
     """What lies in the user's own folder may be anything; the program says so, and never falls."""
     folder = site_file.parent / "state" / "carol" / "hub" / NAME
     folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
     (folder / "job.json").write_text(record)
     code, answer = order(site_file, verb, {**WELL, "name": NAME, "jobs": ["7"]})
     assert code in (Exit.DONE, Exit.NOT_ALLOWED, Exit.USAGE, Exit.SCHEDULER)

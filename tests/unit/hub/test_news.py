@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pangeo_hpc.errors import SchedulerUnreachable
+from pangeo_hpc.hub import adoption
 from pangeo_hpc.hub import spawner as room
 from pangeo_hpc.hub.office import Office
 from pangeo_hpc.hub.poller import HISTORY_DELAY, Poller
@@ -186,7 +187,7 @@ def test_a_server_that_does_not_prove_itself_is_nowhere(monkeypatch: pytest.Monk
         return room.SpawnException("did not report", reason="silent")
 
     monkeypatch.setattr(room.postmortem, "silent", silent)
-    assert asyncio.run(spawner.get_url()) == room.NOWHERE
+    assert asyncio.run(spawner.get_url()) == adoption.NOWHERE
     assert "no route" in done
 
 
