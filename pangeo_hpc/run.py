@@ -185,6 +185,9 @@ async def _ended(
     # there is no public way to let go of a process that has not ended
     with suppress(PermissionError):
         process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+    # one that we could end is gone in a moment, and is not left as a zombie
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _GOING)
     return b"", b""
 
 
