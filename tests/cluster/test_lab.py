@@ -46,7 +46,7 @@ def row(cli: CommandLine, name: str = "lab") -> dict[str, Any]:
 
 def tunnelled(cli: CommandLine, url: str) -> Browser:
     """Return a browser at the far end of the printed ssh line: what it brings here is there."""
-    return Browser(url.replace("//localhost:", f"//{row(cli)['node']}:"))
+    return Browser(url.replace("//localhost:", f"//{row(cli)['address']}:"))
 
 
 def begin(cli: CommandLine, *words: str) -> "subprocess.Popen[str]":
@@ -126,7 +126,7 @@ def nobody_is_told(cli: CommandLine, bob: ClusterUser, token: str) -> None:
     # without the token the port is open to nobody, whoever asks
     asked = bob.run(
         ["python", "-c", "import sys, urllib.request as r; r.urlopen(sys.argv[1])",
-         f"http://{told['node']}:{told['port']}/api/contents"], check=False,
+         f"http://{told['address']}:{told['port']}/api/contents"], check=False,
     )  # fmt: skip
     assert "HTTP Error 403" in asked.stderr
 
@@ -299,7 +299,7 @@ setenv NETCDF_DIR /opt/netcdf/4.9
 def test_environments_are_kernels(cli: CommandLine, cluster: SlurmCluster, venv: Path) -> None:
     """Each that works on the node is offered, with its modules; the others are told, with why."""
     modules = cluster.directory / "lab-modules"
-    (modules / "netcdf").mkdir(parents=True)
+    (modules / "netcdf").mkdir(parents=True, exist_ok=True)
     (modules / "netcdf" / "4.9").write_text(MODULE)
     bare = cluster.directory / "lab-bare"
     subprocess.run(
