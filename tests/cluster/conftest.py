@@ -53,7 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SECONDS))
-        if isinstance(item, pytest.Function) and "hard_cluster" in item.fixturenames:
+        # a hub is started beside the daemons of one machine, and needs root there
+        needs_more = item.path.name.startswith("test_hub") or (
+            isinstance(item, pytest.Function) and "hard_cluster" in item.fixturenames
+        )
+        if needs_more:
             item.add_marker(pytest.mark.own_daemons)
 
 

@@ -12,9 +12,6 @@ from tests.cluster.daemons import tail, wait_until
 from tests.cluster.hub import HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
-# the rig starts a hub beside the daemons of one machine
-pytestmark = pytest.mark.own_daemons
-
 
 @pytest.fixture(scope="module")
 def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:

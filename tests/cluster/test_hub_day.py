@@ -47,10 +47,6 @@ with xr.open_zarr(sys.argv[1], consolidated=False) as ds:
 """
 
 
-# the rig starts a hub beside the daemons of one machine
-pytestmark = pytest.mark.own_daemons
-
-
 @pytest.fixture(scope="module")
 def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub whose site has one environment that works and one that is broken."""
