@@ -268,7 +268,10 @@ def test_cancelled_by_somebody(cluster: SlurmCluster, alice: Browser) -> None:
 
 def test_jobs_ahead(cluster: SlurmCluster, alice: Browser) -> None:
     """Of two servers in a queue that stands still, the second has one before it."""
-    first, second = (start(alice, name, node_type="down") for name in ("down1", "down2"))
+    first = start(alice, "down1", node_type="down")
+    # on a busy machine the second could be submitted before the first
+    first.job()
+    second = start(alice, "down2", node_type="down")
     event = second.until(lambda event: event.get("ahead") == 1, 90)
     assert "One job of this queue comes before yours." in event["message"]
     assert "c5" in event["words"] or "DOWN" in event["words"]

@@ -50,8 +50,11 @@ def tunnelled(cli: CommandLine, url: str) -> Browser:
 
 
 def begin(cli: CommandLine, *words: str) -> "subprocess.Popen[str]":
-    """Type `lab start` in a shell of its own, and do not wait for it."""
-    argv = ["pangeo-hpc", "lab", "start", *words]
+    """Type `lab start` in a shell of its own, and do not wait for it.
+
+    A terminal ends it with SIGHUP, also where those who run the tests ignore that.
+    """
+    argv = ["env", "--default-signal", "pangeo-hpc", "lab", "start", *words]
     return cli.user.popen(argv, cwd=cli.here, env={"PANGEO_HPC_SITE": str(cli.site)})
 
 
