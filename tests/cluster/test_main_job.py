@@ -17,7 +17,8 @@ values = rng.normal(288, 10, ({MONTHS}, {LAT}, {LON})).astype("float32")
 np.save(sys.argv[1] + "/tas.npy", values)
 time = pd.date_range("2000-01-01", periods={MONTHS}, freq="MS")
 ds = xr.Dataset({{"tas": (("time", "lat", "lon"), values, {{"units": "K"}})}}, {{"time": time}})
-ds.chunk(time=6).to_zarr(sys.argv[1] + "/tas.zarr", zarr_format=3, consolidated=False)
+out = sys.argv[1] + "/tas.zarr"
+ds.chunk(time=6).to_zarr(out, mode="w", zarr_format=3, consolidated=False)
 """
 
 CLIMATOLOGY = """\
