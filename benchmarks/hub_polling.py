@@ -34,7 +34,12 @@ def site_file(cluster: SlurmCluster, interval: int) -> Path:
     conf = json.dumps(cluster.environment())
     state = f"{cluster.directory}/shared/{{user}}/state"
     path.write_text(
-        SITE.format(scratch=cluster.scratch_root, state=state)
+        SITE.format(
+            scratch=cluster.scratch_root,
+            state=state,
+            interface=cluster.interface,
+            nodes=len(cluster.shape.up),
+        )
         + f"schedulers:\n  slurm: {{type: slurm, environment: {conf}}}\n"
         + HUB.format(interval=interval)
     )

@@ -22,7 +22,10 @@ def test_one_question_per_interval_for_all_servers(
     conf = json.dumps(cluster.environment())
     path.write_text(
         SITE.format(
-            scratch=cluster.scratch_root, state=f"{cluster.directory}/shared/{{user}}/state"
+            scratch=cluster.scratch_root,
+            state=f"{cluster.directory}/shared/{{user}}/state",
+            interface=cluster.interface,
+            nodes=len(cluster.shape.up),
         )
         + f"schedulers:\n  slurm: {{type: slurm, environment: {conf}}}\n"
         + HUB.format(interval=INTERVAL)
