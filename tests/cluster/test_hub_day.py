@@ -85,7 +85,10 @@ def spawn_by_form(browser: Browser, choices: dict[str, str]) -> None:
     assert status == 200 and 'name="node_type"' in page, page[:3000]
     action = re.search(r'id="spawn_form"[^>]*action="([^"]+)"', page, re.S)
     assert action, page[:3000]
-    status, page = browser.open(action[1].replace("&amp;", "&"), choices)
+    hidden = re.search(r'name="_xsrf" value="([^"]+)"', page)
+    assert hidden, page[:3000]
+    sent = {**choices, "_xsrf": hidden[1].replace("&amp;", "&")}
+    status, page = browser.open(action[1].replace("&amp;", "&"), sent)
     assert "/hub/spawn-pending/" in browser.where or "/user/" in browser.where, (
         status,
         page[:3000],
