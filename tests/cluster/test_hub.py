@@ -1,6 +1,7 @@
 """The hub on the real cluster: real accounts, real proxy, real jobs."""
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.hub import HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
 
@@ -54,14 +55,17 @@ def test_ten_servers_survive_the_hub_and_the_proxy(hub: HubRunner, cluster: Slur
 
     None is lost, doubled or left to itself.
     """
+    # a second try finds nothing of the first in its way
+    end_all_jobs(cluster)
+    servers = [(user, f"{name}-{secrets.token_hex(2)}") for user, name in SERVERS]
     people = {name: hub.client(name) for name in ("alice", "bob")}
     plain = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
     wishes = [
         {**plain, **({"option.begin": "now+150"} if index % 5 >= 3 else {})}
-        for index in range(len(SERVERS))
+        for index in range(len(servers))
     ]
-    with ThreadPoolExecutor(len(SERVERS)) as pool:
-        answers = list(pool.map(lambda s, w: spawned(hub, *s, w), SERVERS, wishes))
+    with ThreadPoolExecutor(len(servers)) as pool:
+        answers = list(pool.map(lambda s, w: spawned(hub, *s, w), servers, wishes))
     assert {status for status, _ in answers} <= {201, 202}, answers
     # a spawn that is slow on a busy machine is answered before its job is submitted
     assert wait_until(lambda: len(jobs(cluster)) == 10, 60), tail(hub.log, 60)
@@ -76,11 +80,11 @@ def test_ten_servers_survive_the_hub_and_the_proxy(hub: HubRunner, cluster: Slur
     people = {name: hub.client(name) for name in ("alice", "bob")}
 
     def ready() -> bool:
-        return all((people[u].server(u, s) or {}).get("ready") for u, s in SERVERS)
+        return all((people[u].server(u, s) or {}).get("ready") for u, s in servers)
 
     assert wait_until(ready, 120, every=1), tail(hub.log, 100)
     assert jobs(cluster) == names
-    for user, server in SERVERS:
+    for user, server in servers:
         # one that has just been found again may still be busy with its first answers
         page = f"/user/{user}/{server}/lab"
         opened = partial(lambda who, path: who.open(path)[0] == 200, people[user], page)
