@@ -28,6 +28,8 @@ class AdoptingSpawner(BatchSpawnerBase):
     _check_pending: bool
     _spawn_pending: bool
     _spawn_future: "asyncio.Future[None] | None"
+    # kept here, since the event loop itself does not keep a task
+    _routing: "asyncio.Future[None] | None" = None
 
     async def _until_up(self, *, adopted: float | None = None) -> str:
         raise NotImplementedError
@@ -36,6 +38,9 @@ class AdoptingSpawner(BatchSpawnerBase):
         raise NotImplementedError
 
     async def _drop_route(self) -> None:
+        raise NotImplementedError
+
+    async def _add_route(self) -> None:
         raise NotImplementedError
 
     def _known(self) -> ServerState:
@@ -52,6 +57,7 @@ class AdoptingSpawner(BatchSpawnerBase):
         state = self._known()
         url, _ = await self._proven(state) if state.port else (None, False)
         if url is not None:
+            self._routing = asyncio.ensure_future(self._routed())
             return url
         # the proxy may have outlived the hub, and the port may be a neighbour's by now
         await self._drop_route()
@@ -60,6 +66,8 @@ class AdoptingSpawner(BatchSpawnerBase):
             # so that its page lives, and it can be cancelled
             self._spawn_pending = True
             self._spawn_future = asyncio.ensure_future(self._as_a_start(up))
+        else:
+            self._routing = asyncio.ensure_future(self._routed(up))
         try:
             return await up
         except SpawnException as error:
@@ -85,13 +93,30 @@ class AdoptingSpawner(BatchSpawnerBase):
     async def _as_a_start(self, up: "asyncio.Future[str]") -> None:
         """Be what JupyterHub takes for a start, until the server is up and checked."""
         try:
-            await up
-            # JupyterHub has no event for the end of its check
-            while self._check_pending:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+            await self._checked(up)
         except asyncio.CancelledError:
             self.failure = self._stopped()
             self._check_pending, self._spawn_future = False, None
             raise
         finally:
             self._spawn_pending = False
+        await self._add_route()
+
+    async def _routed(self, up: "asyncio.Future[str] | None" = None) -> None:
+        """Send people to the server as soon as it is checked.
+
+        JupyterHub itself does so only when its checks of all servers are done, which may take as
+        long as the longest wait in the queue, or when it next compares all routes.
+        """
+        try:
+            await self._checked(up)
+        except SpawnException:
+            return
+        await self._add_route()
+
+    async def _checked(self, up: "asyncio.Future[str] | None") -> None:
+        if up is not None:
+            await up
+        # JupyterHub has no event for the end of its check
+        while self._check_pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)

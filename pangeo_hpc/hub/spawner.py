@@ -350,6 +350,15 @@ class SiteSpawner(AdoptingSpawner):
         except Exception as error:  # noqa: BLE001 - whatever a proxy does, the check goes on
             self.log.warning("%s: its route could not be removed: %s", self._log_name, error)
 
+    async def _add_route(self) -> None:
+        """Send people to a server that was found again, if it is still there."""
+        if not self.ready:
+            return
+        try:
+            await self.user.settings["proxy"].add_user(self.user, self.name)
+        except Exception as error:  # noqa: BLE001 - all routes are compared again later
+            self.log.warning("%s: its route could not be added: %s", self._log_name, error)
+
     def _is_old(self, poller: Poller) -> bool:
         """Tell whether nothing was heard of the job for longer than two looks take."""
         news = poller.news(self._known().job)

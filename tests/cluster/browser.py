@@ -121,8 +121,19 @@ def picture(page: Page, name: str, size: tuple[int, int] = WIDE, *, dark: bool =
     return path
 
 
+SETTLED = """
+Promise.allSettled(
+    document.getAnimations()
+        .filter(animation => animation.effect.getComputedTiming().endTime < Infinity)
+        .map(animation => animation.finished)
+)
+"""
+
+
 def barriers(page: Page, within: str | None = None) -> list[str]:
     """Return what axe-core finds wrong for people who cannot see or use a mouse."""
+    # a colour on its way from one to another is neither
+    page.evaluate(SETTLED)
     found = Axe().run(page, context=within)
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')}"

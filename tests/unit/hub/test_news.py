@@ -1,6 +1,7 @@
 """No news is no end, and an end is known without news when the walltime is over."""
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.server import proof
 
 START = 1_800_000_000.0
+MONOTONIC = time.monotonic
 
 
 def running(job: str) -> JobStatus:
@@ -112,6 +114,9 @@ def server(
         async def delete_user(self, user: Any, name: str) -> None:
             done.append("no route")
 
+        async def add_user(self, user: Any, name: str) -> None:
+            done.append("a route")
+
     def connect(secret: bytes, address: str, port: int, *, base: str) -> Any:
         done.append((address, port))
         if listens == "nobody":
@@ -196,3 +201,26 @@ def test_a_server_that_proves_itself_keeps_its_route(monkeypatch: pytest.MonkeyP
     spawner, done = server(monkeypatch, Known(running("7")), now=START - 30)
     assert asyncio.run(spawner.get_url()) == "http://10.0.0.1:30001"
     assert "no route" not in done
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_server_found_again_is_routed_once_it_is_checked(
+    monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """A proxy that was killed too learns of it then, and not when all other waits are over."""
+    spawner, done = server(monkeypatch, Known(running("7")), now=START - 30)
+    monkeypatch.setattr(SiteSpawner, "server", SimpleNamespace(base_url="/") if there else None)
+    # time passes, since the check takes some
+    monkeypatch.setattr(room.time, "monotonic", MONOTONIC)
+
+    async def check() -> None:
+        spawner._check_pending = True
+        await spawner.get_url()
+        await asyncio.sleep(0)
+        assert "a route" not in done
+        spawner._check_pending = False
+        assert spawner._routing is not None
+        await spawner._routing
+
+    asyncio.run(check())
+    assert ("a route" in done) == there
