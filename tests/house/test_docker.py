@@ -1,6 +1,10 @@
 """What lies in docker/ fits the code that starts it, and the cluster on one machine."""
 
+import json
+import os
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -9,7 +13,9 @@ import pytest
 import yaml
 
 from tests.cluster import config
+from tests.cluster.containers import __main__ as command
 from tests.cluster.containers import base_image, certificates, daemon, places, role
+from tests.cluster.daemons import Process
 from tests.cluster.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
@@ -156,3 +162,68 @@ def test_the_base_image_has_the_mirrors_of_the_machine(monkeypatch: pytest.Monke
     ]
     monkeypatch.setattr(base_image, "call", lambda argv: "\n".join(rows))
     assert base_image.sources() == [row.partition("|")[2] for row in rows[:2]]
+
+
+@pytest.fixture
+def brought_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[Process, Callable[[], bool]], list[tuple[str, ...]]]:
+    """Return what calls `down` as root, with a recorded daemon, and tells what Compose was asked.
+
+    Only Docker and Compose are stand-ins; the process and its record are real.
+    """
+    asked: list[tuple[str, ...]] = []
+
+    class Recorder:
+        def __init__(self, env: dict[str, str]) -> None:
+            assert env == {"DOCKER_HOST": daemon.HOST}
+
+        def __call__(self, *words: str) -> str:
+            asked.append(words)
+            return ""
+
+    def down(process: Process, answers: Callable[[], bool]) -> list[tuple[str, ...]]:
+        daemon.RECORD.write_text(json.dumps(process.as_dict()))
+        monkeypatch.setattr(daemon, "_answers", lambda host: host == daemon.HOST and answers())
+        assert command.main(["down"]) == 0
+        return asked
+
+    monkeypatch.setattr(command, "Compose", Recorder)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    for name, place in (("STATE", "."), ("RUN", "run"), ("RECORD", "dockerd.json")):
+        monkeypatch.setattr(daemon, name, tmp_path / place)
+    return down
+
+
+OURS = [("down", "--volumes", "--remove-orphans", "--timeout=5")]
+
+
+def test_down_ends_the_daemon_that_it_started(brought_down: Any) -> None:
+    """Containers, network and volumes go first; then the daemon, its record and its sockets."""
+    (daemon.RUN / "exec").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "600"]) as started:
+        running = Process.of(started.pid)
+        try:
+            assert brought_down(running, lambda: running.alive) == OURS
+            assert not running.alive
+        finally:
+            started.kill()
+    assert not daemon.RECORD.exists()
+    assert list(daemon.RUN.iterdir()) == []
+
+
+def test_down_leaves_a_daemon_of_elsewhere_alone(
+    brought_down: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pid means another process here, which lives on; what is the project's goes all the same.
+
+    Where the daemon was started its record still ends it.
+    """
+    (daemon.RUN / "exec").mkdir(parents=True)
+    other = Process(os.getpid(), Process.of(os.getpid()).started + 1)
+    assert brought_down(other, lambda: True) == OURS
+    assert json.loads(daemon.RECORD.read_text()) == other.as_dict()
+    assert (daemon.RUN / "exec").exists()
+    said = capsys.readouterr()
+    assert "was not started here" in said.out
+    assert said.err == ""

@@ -53,15 +53,16 @@ def test(options: argparse.Namespace) -> int:
 
 
 def down(_: argparse.Namespace) -> int:
-    """Remove containers, network and volumes, and end the Docker daemon that `up` started."""
+    """Remove containers, network and volumes, and end the Docker daemon that `up` started here."""
     with _alone():
         host = daemon.find()
         if host is None:
             print("not up")
         else:
             Compose(_docker(host))("down", "--volumes", "--remove-orphans", "--timeout=5")
-        if os.geteuid() == 0 and (host is None or daemon.is_ours(host)):
-            daemon.end()
+        ours = os.geteuid() == 0 and (host is None or daemon.is_ours(host))
+        if ours and not daemon.end():
+            print(f"left the daemon at {daemon.HOST} alone: it was not started here")
     return 0
 
 
