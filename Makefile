@@ -5,7 +5,7 @@
 # make docker-up     a Slurm cluster in containers; see docker/README.md
 # make docker-test   the cluster tests on it, from its login container
 # make docker-down   remove it
-# make bench         what following a hub's servers costs Slurm, beside stock batchspawner (likewise)
+# make bench         ours beside stock batchspawner and dask-jobqueue, on one cluster (likewise)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -40,7 +40,8 @@ docker-test:
 	$(PYTHON) -m tests.cluster.containers test -- $(ARGS)
 
 bench: $(READY)
-	$(VENV)/bin/python -m benchmarks.hub_polling $(ARGS)
+	set -e; for each in benchmarks/[a-z]*.py; do \
+		echo "== $$each"; $(VENV)/bin/python -m benchmarks.$$(basename $$each .py) $(ARGS); done
 
 format: $(READY)
 	$(VENV)/bin/ruff format .
