@@ -1,11 +1,15 @@
-"""The words of the hub's pages: one catalogue, which a site may translate.
+"""The words that people see on the hub's pages and in JupyterLab: one catalogue, for all floors.
 
 English is ``texts.json`` beside this module. A site's file has the same shape and holds what it
-says otherwise; whatever it leaves out stays English.
+says otherwise; whatever it leaves out stays English. Whoever knows what is to be said, but not in
+which language, hands a `Phrase` on.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -13,6 +17,23 @@ from typing import Any
 from pangeo_hpc.errors import Problem, SiteError
 
 ENGLISH = Path(__file__).with_suffix(".json")
+_UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A text that is not said yet: its key, and what its placeholders stand for.
+
+    A value may be a phrase itself.
+    """
+
+    key: str
+    values: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+def phrase(key: str, /, **values: object) -> Phrase:
+    """Return a text of the catalogue that somebody else will say."""
+    return Phrase(key, values)
 
 
 class Texts:
@@ -24,9 +45,27 @@ class Texts:
     def __init__(self, words: Mapping[str, str]) -> None:
         self._words = dict(words)
 
-    def __call__(self, key: str, **values: object) -> str:
+    def __call__(self, key: str, /, **values: object) -> str:
         """Return one text. Raise KeyError for a text or a value that is not there."""
         return self._words[key].format_map(values)
+
+    def say(self, what: Phrase) -> str:
+        """Return what a phrase says. Raise KeyError for a text or a value that is not there."""
+        values = {
+            name: self.say(value) if isinstance(value, Phrase) else value
+            for name, value in what.values.items()
+        }
+        return self(what.key, **values)
+
+    def duration(self, time: timedelta) -> str:
+        """Return a duration in its two largest units: ``2 days 3 hours``."""
+        rest, parts = round(time.total_seconds()), list[str]()
+        for name, seconds in _UNITS.items():
+            number, rest = divmod(rest, seconds)
+            if number or (name == "second" and not parts):
+                form = "one" if number == 1 else "many"
+                parts.append(self(f"units.{name}_{form}", number=number))
+        return " ".join(parts[:2])
 
     def raw(self, key: str) -> str:
         """Return one text with its placeholders, for a page's own script."""
@@ -45,7 +84,8 @@ class Texts:
 def load(site_file: Path | None = None) -> Texts:
     """Return the English texts, with those of a site's file over them.
 
-    Raise SiteError with every key that is not one of ours and every placeholder that ours has not.
+    Raise SiteError with every key that is not one of ours, and every text whose placeholders are
+    not those of the English one.
     """
     english = dict(_flat(json.loads(ENGLISH.read_text())))
     if site_file is None:
@@ -63,6 +103,12 @@ def load(site_file: Path | None = None) -> Texts:
     return Texts(english | theirs)
 
 
+@cache
+def english() -> Texts:
+    """Return the catalogue as it is, for what is said on a command line."""
+    return load()
+
+
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
         yield prefix, value
@@ -73,17 +119,26 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _problems(theirs: Mapping[str, Any], english: Mapping[str, str]) -> Iterator[Problem]:
     for key, text in theirs.items():
+        path = f"hub.texts: {key}"
         if key not in english:
-            yield Problem(f"hub.texts: {key}", "there is no such text")
-        elif not isinstance(text, str):
-            yield Problem(f"hub.texts: {key}", "is not text")
-        elif not _fields(text) <= _fields(english[key]):
-            allowed = ", ".join(f"{{{name}}}" for name in sorted(_fields(english[key])))
-            hint = f"it may have {allowed}" if allowed else "it has none; write {{ for a brace"
-            yield Problem(f"hub.texts: {key}", "has a placeholder that is not known here", hint)
+            yield Problem(path, "there is no such text")
+            continue
+        if not isinstance(text, str):
+            yield Problem(path, "is not text")
+            continue
+        ours, found = fields_of(english[key]), fields_of(text)
+        if not found <= ours:
+            hint = f"it has {_listed(ours)}" if ours else "it has none; write {{ for a brace"
+            yield Problem(path, "has a placeholder that is not known here", hint)
+        elif found != ours:
+            yield Problem(path, f"lacks {_listed(ours - found)}", f"it has {_listed(ours)}")
 
 
-def _fields(text: str) -> set[str]:
+def _listed(names: set[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in sorted(names))
+
+
+def fields_of(text: str) -> set[str]:
     """Return the placeholders of a text; one that cannot be read is one that nobody has."""
     try:
         return {

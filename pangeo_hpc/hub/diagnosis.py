@@ -16,8 +16,8 @@ from pangeo_hpc.errors import (
     UnknownName,
 )
 from pangeo_hpc.hub import logmarks
-from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.texts import Texts
 from pangeo_hpc.units import MIB, exact_memory, format_memory, format_walltime, gib
 
 # Programs that are not there, or may not be started; ours cannot read its site with 3.

@@ -10,9 +10,9 @@ from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.hub import facts
 from pangeo_hpc.hub.port import spawners_of
 from pangeo_hpc.hub.spawner import SiteSpawner
-from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
 from pangeo_hpc.server.clock import WARNINGS, Span
+from pangeo_hpc.texts import Texts
 
 _WORDS = {
     JobState.STARTING: "starting",

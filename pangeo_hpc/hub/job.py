@@ -32,6 +32,7 @@ from pangeo_hpc.hub import preview as looks
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, Scheduler
+from pangeo_hpc.server import wording
 from pangeo_hpc.site import Person, Site, current_person, load_site
 
 SITE_FILE = Path("/etc/pangeo-hpc/site.yaml")
@@ -126,6 +127,7 @@ def _new(
 ) -> jobs.Job:
     files.make_directory(folder, mode=0o700)
     files.write_json(folder / "site.json", load_site_with(site, asked).dump(), mode=0o600)
+    wording.write(folder, site.hub.texts if site.hub else None)
     secret = private.put(folder / "private", "server", json.dumps(dict(ticket.variables)))
     request = _request(site, person, asked, folder, secret)
     scheduler = _scheduler(site, request.scheduler, person)

@@ -19,8 +19,7 @@ from pangeo_hpc.hub.choices import read
 from pangeo_hpc.hub.estimates import Busy, Preview, until
 from pangeo_hpc.hub.fields import beside
 from pangeo_hpc.hub.soonest import Offer
-from pangeo_hpc.hub.texts import Texts
-from pangeo_hpc.units import format_duration
+from pangeo_hpc.texts import Texts
 
 PATHS = (r"/api/pangeo-hpc/form/([^/]+)", r"/api/pangeo-hpc/form/([^/]+)/([^/]+)")
 STATIC = (
@@ -180,17 +179,16 @@ def estimate(seen: Preview, texts: Texts) -> str:
     if seen.is_guess:
         return texts("form.guess_now")
     left = until(seen.start, datetime.now(UTC))
-    return texts("form.starts_in", time=format_duration(left)) if left else texts("form.starts_now")
+    return texts("form.starts_in", time=texts.duration(left)) if left else texts("form.starts_now")
 
 
 def _offer(spawner: Any, offer: Offer, texts: Texts) -> dict[str, Any]:
     left = until(offer.start, datetime.now(UTC))
     if left:
-        start = texts("form.offer_later", time=format_duration(left))
+        start = texts("form.offer_later", time=texts.duration(left))
     else:
         start = texts("form.offer_guess" if offer.is_guess else "form.offer_now")
-    text = texts(
-        "form.offer", time=format_duration(offer.walltime), node_type=offer.node_type, start=start
-    )
+    time = texts.duration(offer.walltime)
+    text = texts("form.offer", time=time, node_type=offer.node_type, start=start)
     plain = offer.choices.plain()
     return {"text": text, "choices": plain, "link": forms.link(spawner, plain)}

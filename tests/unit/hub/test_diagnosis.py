@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from pangeo_hpc import texts
 from pangeo_hpc.errors import (
     CommandMissing,
     NotAllowed,
@@ -13,7 +14,7 @@ from pangeo_hpc.errors import (
     RequestRefused,
     SubmitRefused,
 )
-from pangeo_hpc.hub import logmarks, texts
+from pangeo_hpc.hub import logmarks
 from pangeo_hpc.hub.diagnosis import Facts, Limits, diagnose, kind_of, more_memory
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.units import MIB, gib

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pangeo_hpc.hub import texts
+from pangeo_hpc import texts
 from pangeo_hpc.hub.failure import Failure, ServerFailed
 
 ENGLISH = texts.load()

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pangeo_hpc import texts
 from pangeo_hpc.errors import Problem
-from pangeo_hpc.hub import texts
 from pangeo_hpc.hub.conditions import Free
 from pangeo_hpc.hub.fields import Seen, beside, context, field_of
 from pangeo_hpc.hub.usage import Book, Used
