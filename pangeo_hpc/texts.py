@@ -7,7 +7,7 @@ which language, hands a `Phrase` on.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,21 @@ def phrase(key: str, /, **values: object) -> Phrase:
     return Phrase(key, values)
 
 
+class Unreadable(ValueError):
+    """What somebody typed is no such value; the text is one of the catalogue, in English."""
+
+    def __init__(self, key: str, /, **values: str) -> None:
+        super().__init__(english()(key, **values))
+        self.key, self.values = key, values
+
+
+def problem(path: str, key: str, hint_key: str = "", /, **values: str) -> Problem:
+    """Return a problem whose text and hint are of the catalogue: in English, until it is shown."""
+    text = english()(key, **values)
+    hint = english()(hint_key, **values) if hint_key else None
+    return Problem(path, text, hint, key=key, hint_key=hint_key, values=values)
+
+
 class Texts:
     """Say a text of the catalogue: ``texts("form.title")``, with values for its placeholders.
 
@@ -56,6 +71,15 @@ class Texts:
             for name, value in what.values.items()
         }
         return self(what.key, **values)
+
+    def problem(self, what: Problem) -> Problem:
+        """Return a problem in the words of this catalogue; as it is, if it is none of its texts."""
+        try:
+            text = self(what.key, **what.values)
+            hint = self(what.hint_key, **what.values) if what.hint_key else what.hint
+        except KeyError:
+            return what
+        return replace(what, text=text, hint=hint)
 
     def duration(self, time: timedelta) -> str:
         """Return a duration in its two largest units: ``2 days 3 hours``."""

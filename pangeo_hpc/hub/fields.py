@@ -37,7 +37,7 @@ class Seen:
 def context(site: Site, texts: Texts, seen: Seen) -> dict[str, Any]:
     """Return all that the template needs, as text that is not yet escaped."""
     nodes = offered(site)
-    errors = beside(seen.problems)
+    errors = beside(seen.problems, texts)
     chosen = seen.given.get("node_type") or site.node_type().name
     optional = _option_names(nodes)
     known = {*NAMES, *(f"{OPTION}{name}" for name in optional)}
@@ -81,10 +81,10 @@ def offered(site: Site) -> list[NodeType]:
     return sorted(found, key=lambda node: not node.default)
 
 
-def beside(problems: Iterable[Problem]) -> dict[str, list[str]]:
+def beside(problems: Iterable[Problem], texts: Texts) -> dict[str, list[str]]:
     """Return problems by the field that they belong to, empty for none of them."""
     found: dict[str, list[str]] = {}
-    for each in problems:
+    for each in map(texts.problem, problems):
         text = f"{each.text}; {each.hint}" if each.hint else each.text
         found.setdefault(field_of(each.path), []).append(text)
     return found

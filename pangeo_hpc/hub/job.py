@@ -20,7 +20,6 @@ from pangeo_hpc.errors import (
     Exit,
     NotAllowed,
     PangeoHpcError,
-    Problem,
     RequestRefused,
     SiteError,
     UnknownName,
@@ -29,11 +28,13 @@ from pangeo_hpc.errors import (
 from pangeo_hpc.hub import choices as room
 from pangeo_hpc.hub import login, owned, servers, tickets
 from pangeo_hpc.hub import preview as looks
+from pangeo_hpc.hub.tickets import PROBLEM
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, Scheduler
 from pangeo_hpc.server import wording
 from pangeo_hpc.site import Person, Site, current_person, load_site
+from pangeo_hpc.texts import problem
 
 SITE_FILE = Path("/etc/pangeo-hpc/site.yaml")
 LOWEST_UID = 1000
@@ -198,9 +199,8 @@ def _directory(person: Person, asked: room.Choices) -> Path:
     text = asked.working_directory or "~"
     path = person.home / Path(text).expanduser() if text[0] != "~" else person.home / text[2:]
     if not path.is_dir() or not os.access(path, os.X_OK):
-        hint = "choose one that is there and yours to enter, or leave it out for your home"
-        text = f"{path} is not a directory that you can enter"
-        raise RequestRefused([Problem("working_directory", text, hint)])
+        keys = ("limits.no_directory", "limits.no_directory_hint")
+        raise RequestRefused([problem("working_directory", *keys, value=str(path))])
     return path
 
 
@@ -329,7 +329,7 @@ def plain_error(error: PangeoHpcError) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": type(error).__name__, "text": error.text, "hint": error.hint}
     if isinstance(error, RequestRefused | SiteError):
         told["problems"] = [
-            {"path": each.path, "text": each.text, "hint": each.hint} for each in error.problems
+            {name: getattr(each, name) for name in PROBLEM} for each in error.problems
         ]
     return told
 

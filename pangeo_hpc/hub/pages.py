@@ -157,7 +157,7 @@ async def told(spawner: Any, given: Mapping[str, Any], what: str) -> dict[str, A
     except (forms.Refused, RequestRefused) as error:
         found["problems"] = [
             {"field": name, "text": text}
-            for name, lines in beside(error.problems).items()
+            for name, lines in beside(error.problems, texts).items()
             for text in lines
         ]
         found["estimate"] = " ".join(

@@ -69,6 +69,10 @@ TEXTS = {
         },
         "advice": {"shorter_walltime": "Brechen Sie ab, und verlangen Sie eine kürzere Laufzeit."},
     },
+    "limits": {
+        "more": "{value} ist mehr, als der Knotentyp {node_type} erlaubt ({most})",
+        "more_hint": "verlangen Sie höchstens {most}, oder wählen Sie einen größeren Knotentyp",
+    },
     "units": {
         "hour_one": "{number} Stunde",
         "hour_many": "{number} Stunden",

@@ -50,6 +50,11 @@ def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
     expect(page.locator("#node_type-compute-facts")).to_contain_text(
         re.compile(r"Laufzeit: 10 Minuten")
     )
+    page.get_by_label("Kerne", exact=True).fill("99")
+    page.get_by_role("button", name="Server starten").click()
+    problems = page.locator("#problems")
+    expect(problems).to_contain_text("So kann der Server nicht gestartet werden")
+    expect(problems).to_contain_text("99 ist mehr, als der Knotentyp compute erlaubt (8)")
     picture(page, "german-form")
     wait = {"node_type": "compute", "cores": 1, "memory": "1 GiB", "option.begin": "now+600"}
     page.goto(hub.url + start(hub, "warten", **wait))

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from pangeo_hpc.schedulers import reasons, reasons_pbs, reasons_slurm
+from pangeo_hpc.schedulers import reasons, reasons_pbs, reasons_slurm, refusals
 from pangeo_hpc.schedulers.reasons import Reason, explain
 from pangeo_hpc.texts import Phrase, english, fields_of
 
@@ -163,6 +163,20 @@ LIMITS = [
 def test_every_key_of_the_reasons_has_a_text_and_every_text_a_reason() -> None:
     """A reason cannot be one that the catalogue does not know, and no text is left over."""
     assert keys_used() == {f"reasons.{key}" for key in english().part("reasons")}
+
+
+def test_every_refusal_has_a_text_and_every_text_a_refusal() -> None:
+    """What was not taken is told on a page by the same table as on a command line."""
+    found = {f"slurm.{name}" for _, name in refusals.SLURM}
+    found |= {f"pbs.{name}" for _, name in refusals.PBS}
+    found |= {f"{kind}.{refusals.OTHER}" for kind in ("slurm", "pbs")}
+    assert found == set(english().part(refusals.KEYS))
+    hint = refusals.hint("slurm", "error: Memory specification can not be satisfied")
+    told = refusals.advice(hint)
+    assert told == Phrase("refusals.slurm.memory")
+    assert english().say(told) == hint
+    assert refusals.advice("try again") is None
+    assert refusals.advice(None) is None
 
 
 @pytest.mark.parametrize("table", [reasons_slurm, reasons_pbs], ids=lambda table: table.KEYS)
