@@ -6,6 +6,7 @@ which language, hands a `Phrase` on.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -17,6 +18,9 @@ from typing import Any
 from pangeo_hpc.errors import Problem, SiteError
 
 ENGLISH = Path(__file__).with_suffix(".json")
+# What pages are marked with, and browsers write times by.
+LANGUAGE = "form.language"
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
 
@@ -150,6 +154,8 @@ def _problems(theirs: Mapping[str, Any], english: Mapping[str, str]) -> Iterator
         if not isinstance(text, str):
             yield Problem(path, "is not text")
             continue
+        if key == LANGUAGE and not _TAG.fullmatch(text):
+            yield Problem(path, f"{text!r} names no language", "write it as de or pt-BR")
         ours, found = fields_of(english[key]), fields_of(text)
         if not found <= ours:
             hint = f"it has {_listed(ours)}" if ours else "it has none; write {{ for a brace"

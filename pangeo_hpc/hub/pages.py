@@ -19,7 +19,7 @@ from pangeo_hpc.hub.choices import read
 from pangeo_hpc.hub.estimates import Busy, Preview, until
 from pangeo_hpc.hub.fields import beside
 from pangeo_hpc.hub.soonest import Offer
-from pangeo_hpc.texts import Texts
+from pangeo_hpc.texts import LANGUAGE, Texts
 
 PATHS = (r"/api/pangeo-hpc/form/([^/]+)", r"/api/pangeo-hpc/form/([^/]+)/([^/]+)")
 STATIC = (
@@ -96,7 +96,7 @@ class SpawnPage(SpawnHandler):
             url=url_concat(self.request.path, kept),
             pangeo_title=title,
             pangeo_for_user=texts("form.for_user", user=for_user.name),
-            pangeo_language=texts("form.language"),
+            pangeo_language=texts(LANGUAGE),
         )
         return page
 
@@ -166,7 +166,8 @@ async def told(spawner: Any, given: Mapping[str, Any], what: str) -> dict[str, A
     except Busy:
         found |= {"estimate": texts("form.busy"), "busy": True}
     except PangeoHpcError as error:
-        found |= {"estimate": error.text, "failure": error.text}
+        said = texts("form.scheduler_says", words=error.text)
+        found |= {"estimate": said, "failure": said}
     return found
 
 

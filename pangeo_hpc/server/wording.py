@@ -10,7 +10,7 @@ from typing import Any
 
 from pangeo_hpc import files, texts
 from pangeo_hpc.errors import SiteError
-from pangeo_hpc.texts import Texts
+from pangeo_hpc.texts import LANGUAGE, Texts
 
 FILE = "texts.json"
 # The parts of the catalogue that the extension uses.
@@ -20,7 +20,7 @@ PARTS = ("lab", "units")
 def told(catalogue: Texts) -> dict[str, Any]:
     """Return what the extension is told: its texts, and which language they are in."""
     parts = {name: catalogue.part(name) for name in PARTS}
-    return {"format": 1, "language": catalogue("form.language"), **parts}
+    return {"format": 1, "language": catalogue(LANGUAGE), **parts}
 
 
 def write(folder: Path, site_file: Path | None) -> None:

@@ -62,6 +62,8 @@ def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
     expect(line).to_contain_text("wartet in der Warteschlange compute.")
     expect(line).to_contain_text("ist noch nicht gekommen")
     expect(page.locator("#waiting-words")).to_contain_text("Worten des Schedulers: BeginTime")
+    # the browser's own words for a time, too
+    expect(page.locator("#waiting-estimated")).to_contain_text(re.compile(r"\(in \d+ Minuten\)"))
     expect(page).to_have_title(re.compile(r"^Wartet 0:0"))
     assert barriers(page) == []
     picture(page, "german-waiting")

@@ -24,12 +24,19 @@ def test_a_site_says_it_in_its_language(tmp_path):
 def test_every_mistake_of_a_translation_is_told(tmp_path):
     """Unknown texts, unknown placeholders, broken braces and numbers, all at once."""
     path = tmp_path / "de.json"
-    form = {"strat": "x", "start": "{0.__class__}", "cores": "{", "memory": 7, "gpus": "{a}"}
+    form = {
+        "language": "Deutsch",
+        "strat": "x",
+        "start": "{0.__class__}",
+        "cores": "{",
+        "memory": 7,
+        "gpus": "{a}",
+    }
     path.write_text(json.dumps({"form": form}))
     with pytest.raises(SiteError) as caught:
         texts.load(path)
     assert [each.path.split()[-1] for each in caught.value.problems] == [
-        "form.strat", "form.start", "form.cores", "form.memory", "form.gpus",
+        "form.language", "form.strat", "form.start", "form.cores", "form.memory", "form.gpus",
     ]  # fmt: skip
 
 
