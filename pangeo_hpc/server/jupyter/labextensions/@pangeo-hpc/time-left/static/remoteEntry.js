@@ -66,7 +66,9 @@
 
     clock(seconds) {
       const how = { hour: "2-digit", minute: "2-digit" };
-      return new Date(seconds * 1000).toLocaleTimeString([], how);
+      // English is also what nobody chose: there, the browser's own way to write a time is better
+      const language = this.language === "en" ? [] : this.language;
+      return new Date(seconds * 1000).toLocaleTimeString(language, how);
     }
 
     saved({ saved, failed }) {
