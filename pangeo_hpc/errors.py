@@ -3,8 +3,8 @@
 A message says where, what, and the next step: lower-case, no full stop, then a hint.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 
@@ -26,7 +26,9 @@ class Exit(IntEnum):
 class Problem:
     """One thing that is wrong in something a person wrote.
 
-    `path` is a dotted key such as ``node_types.dask.walltime`` or the name of an option.
+    `path` is a dotted key such as ``node_types.dask.walltime`` or the name of an option. Text and
+    hint are English; `key` and `hint_key` name them in the catalogue, where they are in it, for
+    pages in another language.
     """
 
     path: str
@@ -34,6 +36,9 @@ class Problem:
     hint: str | None = None
     file: str | None = None
     line: int | None = None
+    key: str = ""
+    hint_key: str = ""
+    values: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def at(self, file: str, line: int | None) -> "Problem":
         """Return the same problem with its place in a file."""

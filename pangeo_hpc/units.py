@@ -6,6 +6,8 @@ Inside the package they are bytes, `timedelta` and fractions.
 import re
 from datetime import timedelta
 
+from pangeo_hpc.texts import Unreadable
+
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 
 _MEMORY = {
@@ -50,12 +52,10 @@ def parse_memory(value: object) -> int:
     match = _AMOUNT.fullmatch(text)
     unit = _MEMORY.get(match[2].upper()) if match else None
     if match is None or unit is None:
-        message = f"{text!r} is not an amount of memory; write it as 16 GiB, 512M or 100 GB"
-        raise ValueError(message)
+        raise Unreadable("limits.no_memory_amount", value=repr(text))
     amount = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
     if amount <= 0:
-        message = f"{text!r} is no memory at all"
-        raise ValueError(message)
+        raise Unreadable("limits.no_memory", value=repr(text))
     return amount
 
 
@@ -93,23 +93,19 @@ def parse_walltime(value: object) -> timedelta:
     if match:
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         if minutes > 59 or seconds > 59:
-            message = f"{text!r} has more than 59 minutes or seconds in a field"
-            raise ValueError(message)
+            raise Unreadable("limits.clock", value=repr(text))
         try:
             time = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         except OverflowError:
-            raise ValueError(f"{text!r} is longer than anything here lasts") from None
+            raise Unreadable("limits.too_long", value=repr(text)) from None
     elif re.fullmatch(r"\s*\d+:\d+\s*", text):
-        message = f'{text!r} could be hours or minutes; write all three fields, as in "01:30:00"'
-        raise ValueError(message)
+        raise Unreadable("limits.two_fields", value=repr(text))
     elif text.strip().isdigit():
-        message = f'{text!r} has no unit; write "04:00:00" or 90 minutes'
-        raise ValueError(message)
+        raise Unreadable("limits.no_unit", value=repr(text))
     else:
         time = parse_duration(text)
     if time <= timedelta(0):
-        message = f"{text!r} is no time at all"
-        raise ValueError(message)
+        raise Unreadable("limits.no_time", value=repr(text))
     return time
 
 
@@ -141,11 +137,10 @@ def parse_duration(value: object) -> timedelta:
         try:
             total += float(match[1]) * unit
         except OverflowError:
-            raise ValueError(f"{text!r} is longer than anything here lasts") from None
+            raise Unreadable("limits.too_long", value=repr(text)) from None
         position = match.end()
     if not text.strip() or position < len(text):
-        message = f"{text!r} is not a duration; write it as 7 days, 2 hours or 15 seconds"
-        raise ValueError(message)
+        raise Unreadable("limits.no_duration", value=repr(text))
     return total
 
 

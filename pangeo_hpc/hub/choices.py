@@ -3,7 +3,7 @@
 Whatever way it comes, it ends as `Choices` and is held to the site's limits by `jobs.plan`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import PurePosixPath
@@ -15,6 +15,7 @@ from pangeo_hpc.hub import login
 from pangeo_hpc.hub.login import LOGIN
 from pangeo_hpc.schedulers.base import JobRequest
 from pangeo_hpc.site import Person, Site
+from pangeo_hpc.texts import problem
 
 OPTION = "option."
 BATCH = "batch"
@@ -86,8 +87,7 @@ def read(given: Mapping[str, Any]) -> Choices:
             options[key.removeprefix(OPTION)] = text
         else:
             near = get_close_matches(key, NAMES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NAMES)}"
-            problems.append(Problem(key[:40], "there is no such choice", hint))
+            problems.append(_unknown(key[:40], "no_choice", near, "known", NAMES))
     problems += _directory(found.get("working_directory"))
     if problems:
         raise RequestRefused(problems)
@@ -133,7 +133,7 @@ def planned(site: Site, choices: Choices) -> tuple[Site, jobs.Ask]:
     if kind != LOGIN:
         return site, choices.ask()
     problems = [
-        Problem(name, "a login server has what the site gives it", "leave it out, or choose batch")
+        problem(name, "limits.login", "limits.login_hint")
         for name in (*_BATCH_ONLY, *(f"{OPTION}{name}" for name in choices.options))
         if name.startswith(OPTION) or getattr(choices, name) is not None
     ]
@@ -153,14 +153,15 @@ def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter
         known = site.environments or ("current",)
         if choices.environment not in known:
             near = get_close_matches(choices.environment, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-            text = f"site {site.name} has no environment {choices.environment!r}"
-            problems.append(Problem("environment", text, hint))
+            told = {"site": site.name, "value": repr(choices.environment)}
+            problems.append(
+                _unknown("environment", "no_environment", near, "it_has", known, **told)
+            )
     if choices.node_type is not None and choices.node_type not in site.node_types:
         near = get_close_matches(choices.node_type, site.node_types, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(site.node_types)}"
-        text = f"site {site.name} has no node type {choices.node_type!r}"
-        raise RequestRefused([*problems, Problem("node_type", text, hint)])
+        told = {"site": site.name, "value": repr(choices.node_type)}
+        wrong = _unknown("node_type", "no_node_type", near, "it_has", site.node_types, **told)
+        raise RequestRefused([*problems, wrong])
     try:
         where, ask = planned(site, choices)
         request = jobs.plan(where, ask, name=name, command=("true",), use="notebook", person=person)
@@ -174,7 +175,15 @@ def decide(site: Site, choices: Choices, person: Person, *, name: str = "jupyter
 def no_such_profile(site: Site, profile: str | None) -> Problem:
     """Return what is wrong with a profile that the site does not offer."""
     profiles = site.hub.profiles if site.hub else (BATCH,)
-    return Problem("profile", f"there is no profile {profile!r}", f"it has {', '.join(profiles)}")
+    return _unknown("profile", "no_profile", [], "it_has", profiles, value=repr(profile))
+
+
+def _unknown(
+    path: str, name: str, near: Sequence[str], hint: str, known: Iterable[str], **values: str
+) -> Problem:
+    """Return what is wrong with a name that is none, with a guess or all that there are."""
+    told = {"near": "".join(near[:1]), "names": ", ".join(known), **values}
+    return problem(path, f"limits.{name}", f"limits.{'guess' if near else hint}", **told)
 
 
 def _flat(given: Mapping[str, Any], problems: list[Problem]) -> list[tuple[str, Any]]:
@@ -188,7 +197,7 @@ def _flat(given: Mapping[str, Any], problems: list[Problem]) -> list[tuple[str, 
         else:
             pairs.append((str(key), value))
     if len(pairs) > _MOST_OPTIONS:
-        problems.append(Problem("", f"{len(pairs)} choices are more than there can be"))
+        problems.append(problem("", "limits.too_many", number=str(len(pairs))))
         return []
     return pairs
 
@@ -197,17 +206,18 @@ def _text(key: str, value: Any, problems: list[Problem]) -> str | None:
     """Return one choice as text, None for no choice."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         if len(value) > 1:
-            problems.append(Problem(key, "is given more than once"))
+            problems.append(problem(key, "limits.twice"))
             return None
         value = value[0] if value else None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        problems.append(Problem(key, f"{str(value)[:40]!r} is not text", "give text in quotes"))
+        told = repr(str(value)[:40])
+        problems.append(problem(key, "limits.not_text", "limits.quotes", value=told))
         return None
     text = str(value).strip()
     if len(text) > _LONGEST or not text.isprintable():
-        problems.append(Problem(key, "is not one short plain line"))
+        problems.append(problem(key, "limits.not_plain"))
         return None
     return text or None
 
@@ -216,9 +226,11 @@ def _directory(text: str | None) -> list[Problem]:
     if text is None:
         return []
     if text.startswith("~") and text != "~" and not text.startswith("~/"):
-        hint = "give an absolute path, or one in your home"
-        return [Problem("working_directory", f"{text!r} is another user's home", hint)]
+        return [_no_place("others_home", "home_hint", text)]
     if ".." in PurePosixPath(text).parts:
-        hint = "give the whole path"
-        return [Problem("working_directory", f"{text!r} climbs out of where it starts", hint)]
+        return [_no_place("climbs", "climbs_hint", text)]
     return []
+
+
+def _no_place(name: str, hint: str, text: str) -> Problem:
+    return problem("working_directory", f"limits.{name}", f"limits.{hint}", value=repr(text))

@@ -251,9 +251,17 @@ def revive_error(told: Mapping[str, Any]) -> PangeoHpcError:
     if not (isinstance(kind, type) and issubclass(kind, PangeoHpcError)):
         return PangeoHpcError(text, hint=hint)
     if "problems" in told:
-        problems = [Problem(each["path"], each["text"], each["hint"]) for each in told["problems"]]
-        return kind(problems)  # type: ignore[arg-type]
+        return kind([_problem(each) for each in told["problems"]])  # type: ignore[arg-type]
     return kind(text, hint=hint)
+
+
+def _problem(told: Mapping[str, Any]) -> Problem:
+    """Return one problem; a program of before does not name the texts of the catalogue."""
+    values = {str(name): str(value) for name, value in (told.get("values") or {}).items()}
+    key, hint_key = (str(told.get(name) or "") for name in ("key", "hint_key"))
+    return Problem(
+        told["path"], told["text"], told["hint"], key=key, hint_key=hint_key, values=values
+    )
 
 
 def person_of(user: str) -> Person:

@@ -16,8 +16,9 @@ from pangeo_hpc.errors import (
     UnknownName,
 )
 from pangeo_hpc.hub import logmarks
-from pangeo_hpc.hub.texts import Texts
+from pangeo_hpc.schedulers import refusals
 from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.texts import Texts
 from pangeo_hpc.units import MIB, exact_memory, format_memory, format_walltime, gib
 
 # Programs that are not there, or may not be started; ours cannot read its site with 3.
@@ -93,9 +94,15 @@ def diagnose(facts: Facts, texts: Texts) -> Diagnosis:
     if kind == "disk-full" and facts.full:
         sentence, values["where"] = "sentence_where", facts.full
     start = f"failure.kinds.{kind}"
-    hint = facts.error.hint if facts.error and kind != "disk-full" else None
+    hint = _hint(facts.error, texts) if facts.error and kind != "disk-full" else None
     advice = _sentence(hint) if hint else texts(f"{start}.advice")
     return Diagnosis(kind, texts(f"{start}.{sentence}", **values), advice)
+
+
+def _hint(error: PangeoHpcError, texts: Texts) -> str | None:
+    """Return the next step after an error; one that a scheduler refused has it in the catalogue."""
+    known = refusals.advice(error.hint) if isinstance(error, SubmitRefused) else None
+    return texts.say(known) if known else error.hint
 
 
 def kind_of(facts: Facts) -> str:

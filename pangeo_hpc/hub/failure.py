@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader
 from jupyterhub.spawner import SpawnException
 
 from pangeo_hpc.hub.choices import OPTION
-from pangeo_hpc.hub.texts import Texts
+from pangeo_hpc.schedulers.base import JobState
+from pangeo_hpc.texts import Texts
 
 TEMPLATES = Path(__file__).with_name("templates")
 # A server that was stopped while it waited did not fail.
@@ -70,10 +71,16 @@ class Failure:
             }
         return asked | dict(self.changes)
 
+    def said_state(self, texts: Texts) -> str:
+        """Return the job's last state in the words of a catalogue; one of old as it is."""
+        known = next((each for each in JobState if each == self.state), None)
+        return texts(f"states.{known.name.lower()}") if known else self.state
+
     def text(self, texts: Texts) -> str:
         """Return all of it as plain text, for answers of the REST API."""
         facts = [self.sentence, self.advice]
-        named = {"job": self.job, "state": self.state, "exit_code": self.exit_code}
+        state = self.said_state(texts)
+        named = {"job": self.job, "state": state, "exit_code": self.exit_code}
         facts += [
             f"{texts(f'failure.{name}')}: {value}"
             for name, value in named.items()

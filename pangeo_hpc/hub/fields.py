@@ -8,11 +8,11 @@ from typing import Any
 from pangeo_hpc.errors import Problem
 from pangeo_hpc.hub.choices import BATCH, NAMES, OPTION
 from pangeo_hpc.hub.conditions import Free
-from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.hub.usage import Used
 from pangeo_hpc.schedulers.base import Account, NodeState
 from pangeo_hpc.site import NodeType, Site
-from pangeo_hpc.units import exact_memory, format_duration, format_memory, format_walltime
+from pangeo_hpc.texts import Texts
+from pangeo_hpc.units import exact_memory, format_memory, format_walltime
 
 Values = Mapping[str, str]
 # Seconds for which nobody cares how old a number is.
@@ -37,7 +37,7 @@ class Seen:
 def context(site: Site, texts: Texts, seen: Seen) -> dict[str, Any]:
     """Return all that the template needs, as text that is not yet escaped."""
     nodes = offered(site)
-    errors = beside(seen.problems)
+    errors = beside(seen.problems, texts)
     chosen = seen.given.get("node_type") or site.node_type().name
     optional = _option_names(nodes)
     known = {*NAMES, *(f"{OPTION}{name}" for name in optional)}
@@ -81,10 +81,10 @@ def offered(site: Site) -> list[NodeType]:
     return sorted(found, key=lambda node: not node.default)
 
 
-def beside(problems: Iterable[Problem]) -> dict[str, list[str]]:
+def beside(problems: Iterable[Problem], texts: Texts) -> dict[str, list[str]]:
     """Return problems by the field that they belong to, empty for none of them."""
     found: dict[str, list[str]] = {}
-    for each in problems:
+    for each in map(texts.problem, problems):
         text = f"{each.text}; {each.hint}" if each.hint else each.text
         found.setdefault(field_of(each.path), []).append(text)
     return found
@@ -137,7 +137,7 @@ def facts(node: NodeType, texts: Texts) -> list[str]:
     found = [
         said("cores", node.cores, node.max_cores),
         said("memory", exact_memory(node.memory), exact_memory(node.max_memory)),
-        said("time", format_duration(node.walltime), format_duration(node.max_walltime)),
+        said("time", texts.duration(node.walltime), texts.duration(node.max_walltime)),
     ]
     if node.max_gpus:
         found.insert(2, said("gpus", node.gpus, node.max_gpus))
@@ -153,7 +153,7 @@ def nodes_line(free: Free | None, texts: Texts) -> str:
     if free is None:
         return texts("form.nodes_unknown")
     counts = {str(state): free.counts.get(state, 0) for state in NodeState}
-    age = format_duration(timedelta(seconds=round(free.age)))
+    age = texts.duration(timedelta(seconds=round(free.age)))
     when = texts("form.nodes_age", age=age) if free.age >= _NOW else texts("form.nodes_just")
     said = [texts("form.nodes_now", **counts), when]
     if free.failure:
@@ -192,7 +192,7 @@ def used_line(used: Sequence[Used], texts: Texts) -> str:
     """Return what the last servers used at most, empty if nothing is known."""
     if not used:
         return ""
-    time = format_duration(timedelta(seconds=max(each.seconds for each in used)))
+    time = texts.duration(timedelta(seconds=max(each.seconds for each in used)))
     memory = max((each.memory or 0 for each in used), default=0)
     if memory:
         return texts("form.used_both", memory=format_memory(memory), time=time)

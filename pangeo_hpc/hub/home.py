@@ -10,9 +10,9 @@ from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.hub import facts
 from pangeo_hpc.hub.port import spawners_of
 from pangeo_hpc.hub.spawner import SiteSpawner
-from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
 from pangeo_hpc.server.clock import WARNINGS, Span
+from pangeo_hpc.texts import LANGUAGE, Texts
 
 _WORDS = {
     JobState.STARTING: "starting",
@@ -45,10 +45,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The servers of one user that are there or on their way, and the page's words."""
+    """The servers of one user that are there or on their way, and the page's words and language."""
 
     rows: tuple[Row, ...] = ()
     words: dict[str, str] = field(default_factory=dict)
+    language: str = ""
 
 
 def servers(user: Any) -> Table:
@@ -57,7 +58,8 @@ def servers(user: Any) -> Table:
     if not found:
         return Table()
     texts, now = found[0][1].office.texts, time.time()
-    return Table(tuple(_rows(user, found, texts, now)), texts.part("home"))
+    rows = tuple(_rows(user, found, texts, now))
+    return Table(rows, texts.part("home"), texts(LANGUAGE))
 
 
 def _rows(

@@ -20,7 +20,6 @@ from pangeo_hpc.errors import (
     Exit,
     NotAllowed,
     PangeoHpcError,
-    Problem,
     RequestRefused,
     SiteError,
     UnknownName,
@@ -29,10 +28,13 @@ from pangeo_hpc.errors import (
 from pangeo_hpc.hub import choices as room
 from pangeo_hpc.hub import login, owned, servers, tickets
 from pangeo_hpc.hub import preview as looks
+from pangeo_hpc.hub.tickets import PROBLEM
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, Scheduler
+from pangeo_hpc.server import wording
 from pangeo_hpc.site import Person, Site, current_person, load_site
+from pangeo_hpc.texts import problem
 
 SITE_FILE = Path("/etc/pangeo-hpc/site.yaml")
 LOWEST_UID = 1000
@@ -126,6 +128,7 @@ def _new(
 ) -> jobs.Job:
     files.make_directory(folder, mode=0o700)
     files.write_json(folder / "site.json", load_site_with(site, asked).dump(), mode=0o600)
+    wording.write(folder, site.hub.texts if site.hub else None)
     secret = private.put(folder / "private", "server", json.dumps(dict(ticket.variables)))
     request = _request(site, person, asked, folder, secret)
     scheduler = _scheduler(site, request.scheduler, person)
@@ -196,9 +199,8 @@ def _directory(person: Person, asked: room.Choices) -> Path:
     text = asked.working_directory or "~"
     path = person.home / Path(text).expanduser() if text[0] != "~" else person.home / text[2:]
     if not path.is_dir() or not os.access(path, os.X_OK):
-        hint = "choose one that is there and yours to enter, or leave it out for your home"
-        text = f"{path} is not a directory that you can enter"
-        raise RequestRefused([Problem("working_directory", text, hint)])
+        keys = ("limits.no_directory", "limits.no_directory_hint")
+        raise RequestRefused([problem("working_directory", *keys, value=str(path))])
     return path
 
 
@@ -327,7 +329,7 @@ def plain_error(error: PangeoHpcError) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": type(error).__name__, "text": error.text, "hint": error.hint}
     if isinstance(error, RequestRefused | SiteError):
         told["problems"] = [
-            {"path": each.path, "text": each.text, "hint": each.hint} for each in error.problems
+            {name: getattr(each, name) for name in PROBLEM} for each in error.problems
         ]
     return told
 

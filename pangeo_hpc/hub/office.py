@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from functools import cache, partial
 from pathlib import Path
 
-from pangeo_hpc import jobs
+from pangeo_hpc import jobs, texts
 from pangeo_hpc.errors import PangeoHpcError, SchedulerUnreachable
-from pangeo_hpc.hub import login, metrics, texts
+from pangeo_hpc.hub import login, metrics
 from pangeo_hpc.hub.ahead import Line
 from pangeo_hpc.hub.conditions import Conditions
 from pangeo_hpc.hub.desk import Desk

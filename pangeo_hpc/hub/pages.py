@@ -19,8 +19,7 @@ from pangeo_hpc.hub.choices import read
 from pangeo_hpc.hub.estimates import Busy, Preview, until
 from pangeo_hpc.hub.fields import beside
 from pangeo_hpc.hub.soonest import Offer
-from pangeo_hpc.hub.texts import Texts
-from pangeo_hpc.units import format_duration
+from pangeo_hpc.texts import LANGUAGE, Texts
 
 PATHS = (r"/api/pangeo-hpc/form/([^/]+)", r"/api/pangeo-hpc/form/([^/]+)/([^/]+)")
 STATIC = (
@@ -97,7 +96,7 @@ class SpawnPage(SpawnHandler):
             url=url_concat(self.request.path, kept),
             pangeo_title=title,
             pangeo_for_user=texts("form.for_user", user=for_user.name),
-            pangeo_language=texts("form.language"),
+            pangeo_language=texts(LANGUAGE),
         )
         return page
 
@@ -158,7 +157,7 @@ async def told(spawner: Any, given: Mapping[str, Any], what: str) -> dict[str, A
     except (forms.Refused, RequestRefused) as error:
         found["problems"] = [
             {"field": name, "text": text}
-            for name, lines in beside(error.problems).items()
+            for name, lines in beside(error.problems, texts).items()
             for text in lines
         ]
         found["estimate"] = " ".join(
@@ -167,7 +166,8 @@ async def told(spawner: Any, given: Mapping[str, Any], what: str) -> dict[str, A
     except Busy:
         found |= {"estimate": texts("form.busy"), "busy": True}
     except PangeoHpcError as error:
-        found |= {"estimate": error.text, "failure": error.text}
+        said = texts("form.scheduler_says", words=error.text)
+        found |= {"estimate": said, "failure": said}
     return found
 
 
@@ -180,17 +180,16 @@ def estimate(seen: Preview, texts: Texts) -> str:
     if seen.is_guess:
         return texts("form.guess_now")
     left = until(seen.start, datetime.now(UTC))
-    return texts("form.starts_in", time=format_duration(left)) if left else texts("form.starts_now")
+    return texts("form.starts_in", time=texts.duration(left)) if left else texts("form.starts_now")
 
 
 def _offer(spawner: Any, offer: Offer, texts: Texts) -> dict[str, Any]:
     left = until(offer.start, datetime.now(UTC))
     if left:
-        start = texts("form.offer_later", time=format_duration(left))
+        start = texts("form.offer_later", time=texts.duration(left))
     else:
         start = texts("form.offer_guess" if offer.is_guess else "form.offer_now")
-    text = texts(
-        "form.offer", time=format_duration(offer.walltime), node_type=offer.node_type, start=start
-    )
+    time = texts.duration(offer.walltime)
+    text = texts("form.offer", time=time, node_type=offer.node_type, start=start)
     plain = offer.choices.plain()
     return {"text": text, "choices": plain, "link": forms.link(spawner, plain)}

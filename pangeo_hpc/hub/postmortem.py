@@ -12,6 +12,7 @@ from pangeo_hpc.hub.desk import Log, person_of
 from pangeo_hpc.hub.diagnosis import Facts, Limits, diagnose
 from pangeo_hpc.hub.failure import STOPPED, Failure, ServerFailed
 from pangeo_hpc.schedulers.base import JobStatus
+from pangeo_hpc.texts import Texts
 
 if TYPE_CHECKING:
     from pangeo_hpc.hub.spawner import SiteSpawner
@@ -26,7 +27,10 @@ def refused(spawner: "SiteSpawner", error: PangeoHpcError) -> ServerFailed:
     """Return why a job was not taken at all."""
     words = error.text
     if isinstance(error, RequestRefused):
-        words = "; ".join(str(replace(each, hint=None)) for each in error.problems)
+        words = "; ".join(
+            str(replace(each, hint=None))
+            for each in map(spawner.office.texts.problem, error.problems)
+        )
     return _failed(spawner, Facts(error=error, limits=_limits(spawner)), words=words)
 
 
@@ -39,7 +43,7 @@ async def ended(spawner: "SiteSpawner", status: JobStatus) -> ServerFailed:
         exit_code=log.exit_code,
         full=log.full,
         limits=_limits(spawner),
-        who=_who(status.word),
+        who=_who(status.word, spawner.office.texts),
     )
     return _failed(spawner, facts)
 
@@ -113,7 +117,7 @@ async def _log(spawner: "SiteSpawner") -> Log:
     try:
         return await spawner.office.desk.logs(spawner.user.name, state.name, LINES)
     except PangeoHpcError as error:
-        return Log((f"(the log cannot be read: {error.text})",))
+        return Log((spawner.office.texts("failure.log_unreadable", words=error.text),))
 
 
 def _limits(spawner: "SiteSpawner") -> Limits | None:
@@ -139,7 +143,7 @@ def _limits(spawner: "SiteSpawner") -> Limits | None:
     )
 
 
-def _who(word: str) -> str:
+def _who(word: str, texts: Texts) -> str:
     """Return who cancelled a job by Slurm's ``CANCELLED by 1001``, empty if it is not told."""
     match = re.search(r" by (\d+)$", word)
     if match is None:
@@ -147,4 +151,4 @@ def _who(word: str) -> str:
     try:
         return pwd.getpwuid(int(match[1])).pw_name
     except (KeyError, OverflowError):
-        return f"user {match[1]}"
+        return texts("failure.kinds.cancelled.user_number", number=match[1])

@@ -189,7 +189,7 @@ class SiteProfilesSpawner(ProfilesSpawner):
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what the child tells of the wait, and something before there is one."""
-        yield {"progress": 1, "message": "looking at what was asked"}
+        yield {"progress": 1, "message": self.office.texts("waiting.looking")}
         await self._born.wait()
         async for event in self.construct_child().progress():
             yield event

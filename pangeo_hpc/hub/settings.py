@@ -148,7 +148,7 @@ def configure(
     own_proxy: bool = True,
 ) -> None:
     """Configure a hub from a site YAML: the one call in a ``jupyterhub_config.py``."""
-    from pangeo_hpc.hub import texts
+    from pangeo_hpc import texts
     from pangeo_hpc.schedulers import registry
     from pangeo_hpc.site import load_site
 

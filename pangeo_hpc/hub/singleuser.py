@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 from pangeo_hpc import allocation, private, scratch
 from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.hub.state import proof_key
-from pangeo_hpc.server import address, notes
+from pangeo_hpc.server import address, notes, wording
 from pangeo_hpc.server.handler import add_proof
 from pangeo_hpc.server.pages import add_watch, offer_to_lab
 from pangeo_hpc.server.watch import Told
@@ -96,6 +96,7 @@ def told(site_file: Path, token: str) -> Told:
         dask=work_folder(site_file),
         ends=lambda: allocation.known_end(here),
         tell=lambda activity: tell(activity, token),
+        words=wording.read(site_file.parent),
     )
 
 

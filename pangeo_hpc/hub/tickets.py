@@ -18,6 +18,8 @@ NAME = re.compile(r"jupyter-[a-z0-9]{8}")
 # Stands for a name where nothing is submitted.
 NO_NAME = "jupyter-xxxxxxxx"
 JOB_ID = re.compile(r"[0-9]+(?:[._\[\]A-Za-z0-9-]*)")
+# What the program tells of each thing that is wrong.
+PROBLEM = ("path", "text", "hint", "key", "hint_key", "values")
 # What JupyterHub tells a single-user server; nothing else of the hub's environment goes there.
 VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+|JPY_API_TOKEN|MEM_LIMIT|CPU_LIMIT")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc.hub.poller import News, Poller
 from pangeo_hpc.hub.state import ServerState
-from pangeo_hpc.hub.texts import Texts
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.schedulers.reasons import Reason, explain
+from pangeo_hpc.texts import Texts
 from pangeo_hpc.units import format_walltime
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ def told(
         job=status.id,
         queue=status.queue or "?",
         nodes=_listed(status.nodes) or texts("waiting.somewhere"),
-        state=status.state,
+        state=texts(f"states.{status.state.name.lower()}"),
     )
-    reason = explain(kind, status.reason) if status.state.waiting else Reason("")
-    line = [sentence, reason.sentence, _ahead(texts, kind, ahead)]
+    reason = explain(kind, status.reason) if status.state.waiting else Reason()
+    because = texts.say(reason.sentence) if reason.sentence else reason.words
+    line = [sentence, because, _ahead(texts, kind, ahead)]
     if quiet:
         line.append(texts("waiting.quiet"))
     line = [part for part in line if part]
@@ -103,7 +104,7 @@ def told(
         "progress": progress,
         "message": " ".join(line),
         "line": line,
-        "advice": reason.advice,
+        "advice": texts.say(reason.advice) if reason.advice else "",
         "lasting": reason.lasting,
         "words": status.reason,
         "state": str(status.state),

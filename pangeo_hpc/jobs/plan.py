@@ -8,12 +8,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
+from pangeo_hpc import texts
 from pangeo_hpc._version import __version__
 from pangeo_hpc.errors import PangeoHpcError, Problem, RequestRefused, UnknownName
 from pangeo_hpc.jobs.submit import with_nonce
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import JobRequest, Scheduler, SchedulerOptions
 from pangeo_hpc.site import NodeType, Person, Site, current_person, expand
+from pangeo_hpc.texts import Unreadable
 from pangeo_hpc.units import (
     format_memory,
     format_walltime,
@@ -151,6 +153,12 @@ class _Desk:
     def refuse(self, path: str, text: str, hint: str | None = None) -> None:
         self.problems.append(Problem(path, text, hint))
 
+    def tell(self, path: str, name: str, hint: str = "", **values: str) -> None:
+        """Note a problem that users of a page meet, by the names of its texts in the catalogue."""
+        told = {"node_type": self.node.name, **values}
+        hint_key = f"limits.{hint}" if hint else ""
+        self.problems.append(texts.problem(path, f"limits.{name}", hint_key, **told))
+
     def name(self, name: str) -> str:
         if not NAME.fullmatch(name):
             hint = "use letters, digits, dot, dash and underscore, at most 60, a letter first"
@@ -160,8 +168,8 @@ class _Desk:
     def use(self, use: str) -> None:
         if use not in self.node.uses:
             fit = [name for name, other in self.site.node_types.items() if use in other.uses]
-            hint = f"node types for it: {', '.join(fit)}" if fit else None
-            self.refuse("node_type", f"{self.node.name} is not for {use} jobs", hint)
+            hint = "use_hint" if fit else ""
+            self.tell("node_type", "use", hint, use=use, names=", ".join(fit))
 
     def nodes(self, asked: int | str | None) -> int:
         most = self.node.max_nodes or 1
@@ -190,15 +198,13 @@ class _Desk:
         number = self.parsed(what, asked, parse, int)
         if number is None or number == default:
             return default
-        of = f"node type {self.node.name}"
+        told = {"value": show(number), "most": show(default if most is None else most)}
         if most is None or most == default:
-            hint = f"leave {what} out, or choose another node type"
-            self.refuse(what, f"{of} has a fixed {show(default)}, not {show(number)}", hint)
+            self.tell(what, "fixed", "fixed_hint", what=what, **told)
         elif number > most:
-            hint = f"ask for {show(most)} or less, or choose a larger node type"
-            self.refuse(what, f"{show(number)} is more than {of} allows ({show(most)})", hint)
+            self.tell(what, "more", "more_hint", **told)
         elif number < (0 if what == "gpus" else 1):
-            self.refuse(what, f"{show(number)} is too little")
+            self.tell(what, "too_little", **told)
         return number
 
     def walltime(self, asked: timedelta | str | None) -> timedelta:
@@ -207,39 +213,29 @@ class _Desk:
         if time is None:
             return self.node.walltime
         if time <= timedelta(0):
-            self.refuse("walltime", f"{time} is no time at all")
+            self.tell("walltime", "no_time", value=str(time))
         elif time > most:
-            self.refuse(
-                "walltime",
-                f"{format_walltime(time)} is more than node type {self.node.name} allows "
-                f"({format_walltime(most)})",
-                "ask for less, or split the work: a run goes on where it stopped",
-            )
+            told = {"value": format_walltime(time), "most": format_walltime(most)}
+            self.tell("walltime", "more", "walltime_hint", **told)
         return time
 
     def account(self, asked: str | None) -> str | None:
         rule = self.node.account
         given = asked or self.person.account
         if given is not None and not _ACCOUNT.fullmatch(given):
-            self.refuse("account", f"{given!r} cannot be an account")
+            self.tell("account", "no_account_name", value=repr(given))
             return None
         if rule == "none":
             if asked:
-                self.refuse(
-                    "account", f"node type {self.node.name} takes no account", "leave it out"
-                )
+                self.tell("account", "takes_no_account", "leave_out")
             return None
         if rule in ("required", "optional", None):
             if given is None and rule == "required":
-                self.refuse(
-                    "account",
-                    f"node type {self.node.name} needs an account",
-                    "give --account, or set account in ~/.config/pangeo-hpc/user.yaml",
-                )
+                self.tell("account", "needs_account", "account_hint")
             return given
         if "{" not in rule:
             if asked and asked != rule:
-                self.refuse("account", f"node type {self.node.name} always charges {rule}")
+                self.tell("account", "other_account", account=rule)
             return rule
         return self.filled(rule, f"node_types.{self.node.name}.account", given)
 
@@ -261,9 +257,8 @@ class _Desk:
         for name in asked:
             if name not in known:
                 near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(known) or '-'}"
-                text = f"node type {self.node.name} has no such option"
-                self.refuse(f"option {name}", text, hint)
+                told = {"near": "".join(near), "names": ", ".join(known) or "-"}
+                self.tell(f"option {name}", "no_option", "guess" if near else "options", **told)
         for name, option in known.items():
             key = f"node_types.{self.node.name}.options.{name}"
             value = asked.get(name)
@@ -272,7 +267,8 @@ class _Desk:
             if value is None:
                 continue
             if not re.fullmatch(option.pattern, value) or not value.isprintable():
-                self.refuse(f"option {name}", f"{value!r} does not match {option.pattern}")
+                told = {"value": repr(value), "pattern": option.pattern}
+                self.tell(f"option {name}", "no_match", **told)
                 continue
             yield self.filled(option.directive, key, account, value=value)
 
@@ -289,9 +285,11 @@ class _Desk:
             return asked
         try:
             return parse(asked)
+        except Unreadable as error:
+            self.problems.append(texts.problem(what, error.key, **error.values))
         except ValueError as error:
             self.refuse(what, str(error))
-            return None
+        return None
 
     def filled(self, template: str, key: str, account: str | None, **more: str) -> str | None:
         person = replace(self.person, account=account or self.person.account)
@@ -305,6 +303,5 @@ class _Desk:
 def _whole(value: object) -> int:
     text = str(value).strip()
     if not re.fullmatch(r"-?\d{1,9}", text):
-        message = f"{text!r} is not a whole number"
-        raise ValueError(message)
+        raise Unreadable("limits.no_whole_number", value=repr(text))
     return int(text)

@@ -16,7 +16,7 @@ from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.files import make_directory
 from pangeo_hpc.lab.folder import Order, Server, Start
-from pangeo_hpc.server import notes
+from pangeo_hpc.server import notes, wording
 from pangeo_hpc.server.address import Wish, bind, choose
 from pangeo_hpc.server.watch import Told
 from pangeo_hpc.site import current_person, load_site
@@ -88,6 +88,7 @@ def told(start: Start) -> Told:
         node=socket.gethostname(),
         dask=start.path / "work",
         ends=lambda: allocation.known_end(here),
+        words=wording.read(start.path),
     )
 
 

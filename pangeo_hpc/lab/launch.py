@@ -15,7 +15,7 @@ from pangeo_hpc.lab.folder import DEFAULT, Order, Start, named
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobRequest, JobState
 from pangeo_hpc.schedulers.script import render
-from pangeo_hpc.server import address
+from pangeo_hpc.server import address, wording
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.units import format_memory, format_walltime
 
@@ -113,6 +113,7 @@ def _submit(
     """Write what the job will read and submit it; after a refusal no secret is left."""
     try:
         files.write_json(start.site_file, site.dump(), mode=0o600)
+        wording.write(start.path, site.hub.texts if site.hub else None)
         token = private.put(start.path, "token", secrets.token_urlsafe(32))
         start.write_order(_order(site, wanted, request, token))
         scheduler = jobs.scheduler_named(site, request.scheduler, person)

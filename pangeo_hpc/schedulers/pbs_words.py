@@ -4,6 +4,7 @@ import re
 
 from pangeo_hpc.errors import SchedulerError, SchedulerUnreachable, SubmitRefused
 from pangeo_hpc.run import Result
+from pangeo_hpc.schedulers import refusals
 from pangeo_hpc.schedulers.pbs_text import Key, key_of, printable
 
 # Exit statuses are error numbers modulo 256: 15139 finished, 15001 unknown job.
@@ -23,40 +24,6 @@ _GONE = (
     re.compile(r"illegally formed job identifier: (\S+)"),
 )
 _PROGRAM = re.compile(r"^(?:/\S*/)?(?:qsub|qstat|qdel|qselect|pbsnodes): *")
-
-# The first that matches gives the hint of a refused submission (recorded from 23.06.06).
-_REFUSALS = (
-    ("Unknown queue", "`qstat -Q` lists the queues; correct `queue` of the node type"),
-    ("Queue is not enabled", "this queue takes no jobs now; choose another node type or wait"),
-    (
-        "violates queue and/or server resource limits",
-        "PBS does not say which limit; compare walltime, cores, memory and nodes with `qstat -Qf`",
-    ),
-    ("would exceed", "you have as many jobs queued as you may; wait until some have ended"),
-    ("Array job exceeds", "ask for fewer jobs at once"),
-    (
-        "Unauthorized Request",
-        "you may not use this queue; ask the centre, or choose another node type",
-    ),
-    ("Bad UID", "submit as yourself: root and other users' names are not accepted"),
-    ("Unknown resource", "this site has no such resource; see `resources` of the node type"),
-    ("Illegal attribute or resource value", "see `resources` and `directives` of the node type"),
-    (
-        "annot be used with",
-        "the site's `directives` ask in another form than we do; see `request` of this scheduler",
-    ),
-    (
-        "usage:",
-        "an option in the site's `directives` or `options` is not one of this PBS",
-    ),
-    ("directive error", "a line in the site's `directives` or `options` cannot be read by qsub"),
-    ("No such file", "the job script was removed, or is on a file system not seen from here"),
-    ("script contains cr, lf", "a line of the site's `setup` or `directives` ends in CR LF"),
-    ("cannot send environment", "take -v out of the site's `directives`: it corrupts values"),
-    ("Supporting protocol failure", "these commands are too old or too new for the server"),
-    ("ccount", "check the account: --account, or `account` in ~/.config/pangeo-hpc/user.yaml"),
-    ("roject", "check the account: --account, or `account` in ~/.config/pangeo-hpc/user.yaml"),
-)
 
 
 def said(result: Result) -> str:
@@ -134,12 +101,7 @@ def history_off(result: Result) -> bool:
 def refused(result: Result) -> SubmitRefused:
     """Return the error for a job that qsub did not take."""
     words = result.words
-    hint = "this is the site's own rule; its documentation or support can say more"
-    for mark, step in _REFUSALS:
-        if mark in words:
-            hint = step
-            break
-    return SubmitRefused(f"PBS refused the job: {said(result)}", hint=hint)
+    return SubmitRefused(f"PBS refused the job: {said(result)}", hint=refusals.hint("pbs", words))
 
 
 def cancel_problems(result: Result, ids: list[str]) -> dict[str, str]:

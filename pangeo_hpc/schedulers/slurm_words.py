@@ -4,6 +4,7 @@ import re
 
 from pangeo_hpc.errors import SchedulerError, SchedulerUnreachable, SubmitRefused
 from pangeo_hpc.run import Result
+from pangeo_hpc.schedulers import refusals
 
 _NO_ANSWER = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Zero Bytes were transmitted"
@@ -30,55 +31,6 @@ _BUSY = re.compile(
 )
 _PROGRAM = re.compile(r"^(?:/\S*/)?s[a-z]+: *(?:error: *|fatal: *)?")
 _CANCEL = re.compile(r"error on (?:job|step)? ?(?:step )?(?:job )?id ([\d_]+)(?:\.\w+)?: (.*)")
-
-_MINE = "`sacctmgr show assoc user=$USER` lists what you may use"
-# The first that matches gives the hint of a refused submission (recorded from 22.05).
-_REFUSALS = (
-    (
-        "Invalid account or account/partition",
-        f"check --account, or `account` in ~/.config/pangeo-hpc/user.yaml; {_MINE}",
-    ),
-    (
-        "nvalid partition",
-        "`sinfo -s` lists the partitions; correct `queue` of the node type",
-    ),
-    ("nvalid qos", f"correct `qos` of the node type; {_MINE}"),
-    ("MaxSubmit", "you have as many jobs queued as you may; wait until some have ended"),
-    ("time limit", "lower the walltime, or choose a node type whose queue allows it"),
-    ("MaxWall", "lower the walltime, or choose a node type whose QOS allows it"),
-    ("Memory specification", "ask for less memory: no node of this queue has so much"),
-    (
-        "violates accounting/QOS policy",
-        f"ask for less: it is beyond a limit of your account or of its QOS; {_MINE}",
-    ),
-    (
-        "node configuration is not available",
-        "no node of this queue has so many cores, so much memory or such GPUs; see `sinfo -N -l`",
-    ),
-    ("Node count specification", "ask for fewer nodes: this queue has not so many"),
-    ("More processors requested", "ask for fewer cores or nodes"),
-    ("nvalid feature", "correct `constraint` of the node type; `sinfo -o %f` lists the features"),
-    (
-        "generic resource",
-        "this site has no such GPUs; `sinfo -o %G` lists them for `gpus` and `gpu_type`",
-    ),
-    ("job array specification", "ask for fewer jobs at once: the limit is Slurm's MaxArraySize"),
-    ("nvalid license", "correct the license in the site's `directives` or `options`"),
-    ("reservation is invalid", "`scontrol show reservation` lists the reservations you may use"),
-    ("Access denied to requested reservation", "ask its owner, or leave the reservation out"),
-    ("dependency problem", "the job named after --after is not known any more; leave it out"),
-    ("partition configuration not available", "this queue takes no jobs now; choose another"),
-    ("partition not available", "this queue takes no jobs now; choose another node type or wait"),
-    ("nvalid node name", "correct the hosts in the site's `directives` or `options`"),
-    ("Unable to open file", "the job script is gone; submit again"),
-    ("temporarily unable to accept job", "Slurm has as many jobs as it can hold; try again later"),
-    ("temporarily unavailable", "Slurm has as many jobs as it can hold; try again later"),
-    ("Invalid user id", "submit as yourself: Slurm does not know this user"),
-    ("ermission denied", "you may not use this queue; ask the centre, or choose another node type"),
-    ("directive found in batch script", "a line of the site's `directives` or `options` is wrong"),
-    ("specification", "a value in the site's `directives` or `options` cannot be read by sbatch"),
-    ("option", "an option in the site's `directives` or `options` is not one of this Slurm"),
-)
 
 
 def said(result: Result) -> str:
@@ -154,12 +106,7 @@ def accepted(result: Result, script_says: str = r"(\d+)(?:;\S+)?") -> str | None
 def refused(result: Result) -> SubmitRefused:
     """Return the error for a job that sbatch did not take."""
     words = said(result)
-    hint = "this is the site's own rule; its documentation or support can say more"
-    for mark, step in _REFUSALS:
-        if mark in words:
-            hint = step
-            break
-    error = SubmitRefused(f"slurm refused the job: {words}", hint=hint)
+    error = SubmitRefused(f"slurm refused the job: {words}", hint=refusals.hint("slurm", words))
     error.retry = _BUSY.search(words) is not None
     return error
 

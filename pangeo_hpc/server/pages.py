@@ -1,8 +1,9 @@
-"""What a server answers to its own pages: the time left, and that a person is there."""
+"""What a server answers to its own pages: the time left, its words, and that a person is there."""
 
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pangeo_hpc.server.work import OURS, PRESENT
 # Holds `labextensions/`, which JupyterLab reads; its scripts are plain and built from nothing.
 JUPYTER = Path(__file__).with_name("jupyter")
 TIME_LEFT = f"{OURS}time-left"
+TEXTS = f"{OURS}texts"
 
 
 class TimeLeftHandler(APIHandler):
@@ -32,6 +34,22 @@ class TimeLeftHandler(APIHandler):
         """Answer in JSON; times are seconds since 1970 by this server's clock."""
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(self.watch.plain(time.time())))
+
+
+class TextsHandler(APIHandler):
+    """Tells the words of the extension, in the site's language."""
+
+    _track_activity = False
+
+    def initialize(self, words: Mapping[str, Any]) -> None:
+        """Take what is told."""
+        self.words = words
+
+    @web.authenticated
+    def get(self) -> None:
+        """Answer in JSON."""
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(self.words))
 
 
 class PresentHandler(APIHandler):
@@ -54,6 +72,7 @@ def add_watch(application: web.Application, base: str, told: Told, log: Any) -> 
         ".*$",
         [
             (f"{base}{TIME_LEFT}", TimeLeftHandler, {"watch": watch}),
+            (f"{base}{TEXTS}", TextsHandler, {"words": told.words}),
             (f"{base}{PRESENT}", PresentHandler),
         ],
     )

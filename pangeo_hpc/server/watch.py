@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 from tornado import web
 
-from pangeo_hpc.server import clock, notes
+from pangeo_hpc.server import clock, notes, wording
 from pangeo_hpc.server.clock import Span
 from pangeo_hpc.server.work import Facts, Idleness, is_hand, pause, work
+from pangeo_hpc.texts import english
 from pangeo_hpc.units import format_duration
 
 # Tells a hub how long the server has been idle and what works; returns its answer, None for none.
@@ -29,6 +30,7 @@ class Told:
     """What a server is told when it starts. `node` is its host, `dask` takes Dask's notes.
 
     `ends` finds out when the job is over, and may ask the scheduler; `tell` speaks to a hub.
+    `words` are those of our extension, from `wording.read`.
     """
 
     job: str | None
@@ -37,6 +39,7 @@ class Told:
     dask: Path | None = None
     ends: Callable[[], datetime | None] = lambda: None
     tell: Tell | None = None
+    words: Mapping[str, Any] = field(default_factory=lambda: wording.told(english()))
 
 
 @dataclass
@@ -156,8 +159,8 @@ class Watch:
         warning = clock.due(left, self._warned)
         if warning is not None and left is not None:
             self._warned = warning
-            words = format_duration(left)
-            self.log.warning("pangeo-hpc: this server's walltime is over in %s", words)
+            time_left = format_duration(left)
+            self.log.warning("pangeo-hpc: this server's walltime is over in %s", time_left)
 
 
 def _children(pid: int) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "pangeo_hpc"
 
 FLOORS = [
-    {"errors", "units", "files", "machine", "private", "processes", "run", "_version"},
+    {"errors", "units", "files", "machine", "private", "processes", "run", "texts", "_version"},
     # server: what a notebook server on a node is known by, for hub and lab alike
     {"site", "schedulers", "server"},
     {"allocation"},

@@ -3,6 +3,8 @@
 (() => {
   const data = JSON.parse(document.getElementById("waiting-data").textContent);
   const texts = data.texts;
+  // the page around it may be in another language
+  const language = document.getElementById("waiting").lang;
   const part = (name) => document.getElementById(`waiting-${name}`);
   const skew = data.event.now - Date.now() / 1000;
   const tab = document.title.slice(texts.tab_waiting.length);
@@ -32,7 +34,7 @@
   };
 
   const soon = (seconds) => {
-    const format = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
+    const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
     if (seconds < 90) return format.format(Math.max(0, Math.round(seconds)), "second");
     if (seconds < 5400) return format.format(Math.round(seconds / 60), "minute");
     if (seconds < 129600) return format.format(Math.round(seconds / 3600), "hour");
@@ -52,7 +54,7 @@
       const how = { dateStyle: "medium", timeStyle: "short" };
       const when = new Date((event.estimated_start - skew) * 1000);
       const away = event.estimated_start - now;
-      start = when.toLocaleString(document.documentElement.lang, how);
+      start = when.toLocaleString(language, how);
       if (away > 0) start += ` (${soon(away)})`;
     }
     part("estimated").textContent = start;

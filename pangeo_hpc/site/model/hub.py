@@ -106,6 +106,6 @@ class Hub(Part):
     )
     texts: FixedPath | None = Field(
         default=None,
-        description="JSON file with the words of the hub's pages in your language.",
+        description="JSON file with the words of the hub's pages and JupyterLab in your language.",
         examples=["/etc/pangeo-hpc/hub-texts.de.json"],
     )

@@ -1,10 +1,13 @@
 """From what is known of a failed start to its kind and its fix."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from pangeo_hpc import texts
 from pangeo_hpc.errors import (
     CommandMissing,
     NotAllowed,
@@ -13,8 +16,9 @@ from pangeo_hpc.errors import (
     RequestRefused,
     SubmitRefused,
 )
-from pangeo_hpc.hub import logmarks, texts
+from pangeo_hpc.hub import logmarks
 from pangeo_hpc.hub.diagnosis import Facts, Limits, diagnose, kind_of, more_memory
+from pangeo_hpc.schedulers import refusals
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.units import MIB, gib
 
@@ -198,3 +202,15 @@ def test_lines_are_made_harmless() -> None:
     assert len(shown) == logmarks.SHOWN
     assert shown[-2] == "red token=***"
     assert len(shown[-1]) == logmarks.LONGEST
+
+
+def test_what_a_scheduler_refused_is_told_in_the_sites_language(tmp_path: Path) -> None:
+    """The hint came in English from the user's own program; an unknown one stays as it is."""
+    path = tmp_path / "de.json"
+    path.write_text(json.dumps({"refusals": {"slurm": {"memory": "weniger Speicher verlangen"}}}))
+    german = texts.load(path)
+    hint = refusals.hint("slurm", "Memory specification can not be satisfied")
+    told = diagnose(Facts(error=SubmitRefused("slurm refused the job: x", hint=hint)), german)
+    assert told.advice == "Weniger Speicher verlangen."
+    told = diagnose(Facts(error=SubmitRefused("x", hint="ask for what is there")), german)
+    assert told.advice == "Ask for what is there."

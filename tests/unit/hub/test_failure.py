@@ -1,8 +1,12 @@
 """How a failure is kept, shown and told."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
-from pangeo_hpc.hub import texts
+from pangeo_hpc import texts
 from pangeo_hpc.hub.failure import Failure, ServerFailed
 
 ENGLISH = texts.load()
@@ -80,3 +84,19 @@ def test_it_is_kept_without_the_lines() -> None:
 def test_texts_are_those_of_the_catalogue(name: str) -> None:
     """A text that is missing there fails here, not on a user's page."""
     assert ENGLISH.part("failure")[name]
+
+
+def test_a_translation_reaches_the_page(tmp_path: Path) -> None:
+    """All that is ours on it is of the catalogue, the job's state too."""
+    shouted = {name: text.upper() for name, text in ENGLISH.part("failure").items()}
+    states = {name: text.upper() for name, text in ENGLISH.part("states").items()}
+    keep = {"failure.retry_with": "NOCH EINMAL MIT {changes}", "failure.memory": "{value} RAM"}
+    flat = {f"failure.{name}": text for name, text in shouted.items() if "{" not in text}
+    path = tmp_path / "texts.json"
+    path.write_text(json.dumps({**flat, **keep, **{f"states.{n}": t for n, t in states.items()}}))
+    html = FAILURE.html(texts.load(path), "/hub")
+    assert "NOCH EINMAL MIT 6 GiB RAM" in html
+    assert ">OUT OF MEMORY</dd>" in html
+    left = re.sub(r"<[^>]*>", " ", html)
+    for ours in ("Job", "State", "Exit code", "scheduler", "log", "Try again"):
+        assert ours not in left

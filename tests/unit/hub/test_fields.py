@@ -1,11 +1,13 @@
 """What the form shows, before any HTML."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pangeo_hpc.errors import Problem
-from pangeo_hpc.hub import texts
+from pangeo_hpc import texts
+from pangeo_hpc.errors import Problem, RequestRefused
+from pangeo_hpc.hub import choices, desk, job
 from pangeo_hpc.hub.conditions import Free
 from pangeo_hpc.hub.fields import Seen, beside, context, field_of
 from pangeo_hpc.hub.usage import Book, Used
@@ -89,7 +91,8 @@ def test_a_problem_finds_its_field(path, field):
 
 def test_several_problems_of_one_field_stand_together():
     """None is lost, and each has its hint."""
-    found = beside([Problem("cores", "too many", "ask for 4"), Problem("cores", "odd")])
+    problems = [Problem("cores", "too many", "ask for 4"), Problem("cores", "odd")]
+    found = beside(problems, texts.load())
     assert found == {"cores": ["too many; ask for 4", "odd"]}
 
 
@@ -126,3 +129,21 @@ def test_a_broken_file_of_usage_is_written_anew(tmp_path):
         assert Book(path).last("alice") == ()
     Book(path).note("alice", Used(job="1", node_type="shared", seconds=60.0))
     assert len(Book(path).last("alice")) == 1
+
+
+def test_limits_are_told_in_the_sites_language(tmp_path):
+    """Also what only the user's own program could see, and passed on as JSON."""
+    path = tmp_path / "de.json"
+    limits = {"more": "{value} ist mehr als {node_type} erlaubt ({most})", "no_unit": "{value}?"}
+    path.write_text(json.dumps({"limits": limits}))
+    german = texts.load(path)
+    site, alice = formsite.site(tmp_path), formsite.person(tmp_path)
+    with pytest.raises(RequestRefused) as caught:
+        choices.decide(site, choices.read({"cores": "99", "walltime": "7"}), alice)
+    told = json.loads(json.dumps(job.plain_error(caught.value)))
+    again = desk.revive_error(told)
+    assert str(again) == str(caught.value)
+    assert "is more than node type" in str(again)
+    said = beside(again.problems, german)
+    assert said["cores"][0].startswith("99 ist mehr als ")
+    assert said["walltime"] == ["'7'?"]

@@ -3,7 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from pangeo_hpc.hub import home, texts
+from pangeo_hpc import texts
+from pangeo_hpc.hub import home
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
 from pangeo_hpc.server.clock import Span
 

@@ -250,7 +250,7 @@ def test_progress_begins_before_there_is_a_child(made):
         return first, second
 
     first, second = asyncio.run(watch())
-    assert first["message"] == "looking at what was asked"
+    assert first["message"] == "The hub is looking at what was asked."
     assert second["progress"] > first["progress"]
 
 

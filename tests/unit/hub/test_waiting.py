@@ -1,15 +1,18 @@
 """What a person who waits is told, for every state of a job."""
 
 import asyncio
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pangeo_hpc import texts
 from pangeo_hpc.errors import SchedulerUnreachable
-from pangeo_hpc.hub import texts, waiting
+from pangeo_hpc.hub import waiting
 from pangeo_hpc.hub.ahead import Line
 from pangeo_hpc.hub.state import ServerState
 from pangeo_hpc.schedulers.base import JobState, JobStatus
@@ -72,6 +75,24 @@ def test_structured_fields() -> None:
     assert "shorter walltime" in event["advice"]
     assert event["lasting"] is True
     assert event["asked"] == 1000.0
+
+
+def test_a_translation_reaches_the_reason(tmp_path: Path) -> None:
+    """Why a job waits, and what one could do, are texts of the one catalogue, too."""
+    path = tmp_path / "de.json"
+    german = {
+        "reasons": {
+            "slurm": {"limits": {"account": {"together": "Das Konto ist am Limit: {thing}."}}},
+            "advice": {"others_end": "Warten Sie."},
+            "things": {"cores": "Kerne"},
+        }
+    }
+    path.write_text(json.dumps(german))
+    status = JobStatus(id="7", state=JobState.PENDING, reason="AssocGrpCpuLimit")
+    event = waiting.told(texts.load(path), STATE, status, kind="slurm")
+    assert "Das Konto ist am Limit: Kerne." in event["line"]
+    assert event["advice"] == "Warten Sie."
+    assert event["words"] == "AssocGrpCpuLimit"
 
 
 def test_before_there_is_a_job() -> None:

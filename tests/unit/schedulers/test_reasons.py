@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from pangeo_hpc.schedulers import reasons, reasons_pbs, reasons_slurm, refusals
 from pangeo_hpc.schedulers.reasons import Reason, explain
+from pangeo_hpc.texts import Phrase, english, fields_of
 
 # every name in Slurm 22.05.8 and on its page "Job Reason Codes"
 SLURM = Path(__file__).with_name("slurm_reasons.txt").read_text().split()
@@ -51,13 +54,22 @@ PBS = {
 }
 
 
+def sentence(reason: Reason) -> str:
+    """Return what a reason says in English."""
+    return english().say(reason.sentence) if reason.sentence else reason.words
+
+
+def advice(reason: Reason) -> str:
+    return english().say(reason.advice) if reason.advice else ""
+
+
 @pytest.mark.parametrize("code", SLURM)
 def test_every_reason_of_slurm_has_a_sentence(code: str) -> None:
     """No code is told as a code: each is a whole sentence with nothing left to fill in."""
     reason = explain("slurm", code)
     assert reason.words == code
-    assert reason.sentence != code
-    for text in filter(None, (reason.sentence, reason.advice)):
+    assert sentence(reason) != code
+    for text in filter(None, (sentence(reason), advice(reason))):
         assert re.fullmatch(r"[A-Z][^{}]* [^{}]*\.", text), text
         assert "None" not in text
         assert "  " not in text
@@ -90,7 +102,7 @@ def test_every_reason_of_slurm_has_a_sentence(code: str) -> None:
 def test_the_parts_of_a_limit_are_read(code: str, says: str, lasting: bool) -> None:
     """Whose limit it is, on what, and whether waiting helps."""
     reason = explain("slurm", code)
-    assert says in reason.sentence
+    assert says in sentence(reason)
     assert reason.lasting is lasting
 
 
@@ -98,12 +110,12 @@ def test_the_parts_of_a_limit_are_read(code: str, says: str, lasting: bool) -> N
 def test_every_comment_of_pbs_has_a_sentence(comment: str) -> None:
     """Comments become sentences, and what PBS says can never run is told as such."""
     reason = explain("pbs", comment)
-    assert PBS[comment] in reason.sentence
+    assert PBS[comment] in sentence(reason)
     assert reason.words == comment
-    assert re.fullmatch(r"[A-Z][^{}]* [^{}]*\.", reason.sentence), reason.sentence
+    assert re.fullmatch(r"[A-Z][^{}]* [^{}]*\.", sentence(reason)), sentence(reason)
     if comment.startswith("Can Never Run"):
         assert reason.lasting
-        assert "will not start" in reason.advice
+        assert "will not start" in advice(reason)
 
 
 def test_every_recorded_comment_is_known() -> None:
@@ -114,13 +126,62 @@ def test_every_recorded_comment_is_known() -> None:
     whole = {each for each in found if ": " in each and len(each) > 25} | {"Can Never Run: "}
     assert len(whole) > 4
     for comment in whole:
-        assert explain("pbs", comment).sentence != comment, comment
+        assert sentence(explain("pbs", comment)) != comment, comment
 
 
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "local", "of a third party"])
 def test_an_unknown_reason_is_told_as_it_is(kind: str) -> None:
     """Nobody's words are lost, and none are made up."""
-    assert explain(kind, "NewReason,  with\nmore") == Reason(
-        "NewReason, with more", words="NewReason, with more"
-    )
-    assert explain(kind, "") == Reason("")
+    assert explain(kind, "NewReason,  with\nmore") == Reason(words="NewReason, with more")
+    assert explain(kind, "") == Reason()
+
+
+def keys_used() -> set[str]:
+    """Return the key of every text that a reason can say, by its tables and by Slurm's limits."""
+    found = {f"reasons.things.{name}" for name in reasons._THINGS.values()}
+    found |= {f"reasons.things.{name}" for name in (*reasons_slurm._THINGS.values(), "other")}
+    found |= {f"reasons.who.{name}" for name in reasons._WHO.values()}
+    for table in (reasons_slurm, reasons_pbs):
+        found |= {f"{table.KEYS}.{rule.name}" for rule in table.RULES}
+        found |= {f"reasons.advice.{rule.step}" for rule in table.RULES if rule.step}
+    more = [explain("slurm", code) for code in (*SLURM, *LIMITS)]
+    more += [explain("pbs", "Can Never Run: something nobody has seen")]
+    said = [each for reason in more for each in (reason.sentence, reason.advice)]
+    return found | {each.key for each in said if isinstance(each, Phrase)}
+
+
+# every whose, what kind, of what time and for whom: more than Slurm itself has names for
+LIMITS = [
+    f"{whose}{kind}Cpu{time}{scope}"
+    for whose in ("Assoc", "QOS")
+    for kind in ("Grp", "Max", "Min")
+    for time in ("", "Minutes", "RunMinutes", "Duration")
+    for scope in ("", "PerJob", "PerNode", "PerUser", "PerAccount")
+]
+
+
+def test_every_key_of_the_reasons_has_a_text_and_every_text_a_reason() -> None:
+    """A reason cannot be one that the catalogue does not know, and no text is left over."""
+    assert keys_used() == {f"reasons.{key}" for key in english().part("reasons")}
+
+
+def test_every_refusal_has_a_text_and_every_text_a_refusal() -> None:
+    """What was not taken is told on a page by the same table as on a command line."""
+    found = {f"slurm.{name}" for _, name in refusals.SLURM}
+    found |= {f"pbs.{name}" for _, name in refusals.PBS}
+    found |= {f"{kind}.{refusals.OTHER}" for kind in ("slurm", "pbs")}
+    assert found == set(english().part(refusals.KEYS))
+    hint = refusals.hint("slurm", "error: Memory specification can not be satisfied")
+    told = refusals.advice(hint)
+    assert told == Phrase("refusals.slurm.memory")
+    assert english().say(told) == hint
+    assert refusals.advice("try again") is None
+    assert refusals.advice(None) is None
+
+
+@pytest.mark.parametrize("table", [reasons_slurm, reasons_pbs], ids=lambda table: table.KEYS)
+def test_a_reason_has_a_value_for_each_placeholder(table: ModuleType) -> None:
+    """What a sentence needs is a named group of its pattern."""
+    for rule in table.RULES:
+        names = {name.rstrip("_") for name in re.compile(rule.pattern).groupindex}
+        assert fields_of(english().raw(f"{table.KEYS}.{rule.name}")) == names, rule.name

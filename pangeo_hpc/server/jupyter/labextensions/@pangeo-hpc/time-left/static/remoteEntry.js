@@ -15,33 +15,67 @@
 
   // -- words --------------------------------------------------------------------------------------
 
-  const many = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  const UNITS = { day: 86400, hour: 3600, minute: 60, second: 1 };
 
-  /** Return seconds for a person: to the minute, or to the second when few are left. */
-  function words(seconds) {
-    if (seconds < 60) {
-      return many(Math.max(0, Math.floor(seconds)), "second");
+  /** Says the texts of the site's catalogue, which the server hands over; see `texts.json`. */
+  class Words {
+    constructor({ language, lab, units }) {
+      Object.assign(this, { language, lab, units });
     }
-    const minutes = Math.floor(seconds / 60);
-    const hours = Math.floor(minutes / 60);
-    return hours ? `${many(hours, "hour")} ${minutes % 60} min` : many(minutes, "minute");
+
+    fill(text, values) {
+      return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+    }
+
+    say(key, values = {}) {
+      return this.fill(this.lab[key], values);
+    }
+
+    /** Say a text that has a form for one and a form for many. */
+    many(number, key, texts = this.lab) {
+      return this.fill(texts[`${key}_${number === 1 ? "one" : "many"}`], { number });
+    }
+
+    /** Return seconds for a person: to the minute, or to the second when few are left. */
+    time(seconds) {
+      let rest = Math.max(0, Math.floor(seconds));
+      const parts = [];
+      for (const [name, size] of Object.entries(UNITS)) {
+        const number = Math.floor(rest / size);
+        rest %= size;
+        if (number && (name !== "second" || !parts.length)) {
+          parts.push(this.many(number, name, this.units));
+        }
+      }
+      return parts.slice(0, 2).join(" ") || this.many(0, "second", this.units);
+    }
+
+    /** Return what stands in the status bar; it ticks by the second in the last minutes. */
+    short(left, last) {
+      if (left <= 0) {
+        return this.say("over");
+      }
+      const whole = Math.floor(left / 60);
+      const hours = Math.floor(whole / 60);
+      if (left <= last) {
+        const seconds = String(Math.floor(left % 60)).padStart(2, "0");
+        return this.say("left_seconds", { minutes: whole, seconds });
+      }
+      return this.say(hours ? "left_hours" : "left_minutes", { hours, minutes: whole % 60 });
+    }
+
+    clock(seconds) {
+      const how = { hour: "2-digit", minute: "2-digit" };
+      // English is also what nobody chose: there, the browser's own way to write a time is better
+      const language = this.language === "en" ? [] : this.language;
+      return new Date(seconds * 1000).toLocaleTimeString(language, how);
+    }
+
+    saved({ saved, failed }) {
+      const said = saved ? ` ${this.many(saved, "saved")}` : "";
+      return failed ? `${said} ${this.many(failed, "unsaved")}` : said;
+    }
   }
-
-  /** Return what stands in the status bar; it ticks by the second in the last minutes. */
-  function short(seconds, last) {
-    if (seconds <= 0) {
-      return "time is over";
-    }
-    const minutes = Math.floor(seconds / 60);
-    if (seconds <= last) {
-      return `${minutes}:${String(Math.floor(seconds % 60)).padStart(2, "0")} left`;
-    }
-    const hours = Math.floor(minutes / 60);
-    return hours ? `${hours} h ${minutes % 60} min left` : `${minutes} min left`;
-  }
-
-  const clock = seconds =>
-    new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
   // -- saving -------------------------------------------------------------------------------------
 
@@ -67,11 +101,6 @@
     return { saved: done.length - failed, failed };
   }
 
-  function savedWords({ saved, failed }) {
-    const said = saved ? ` ${many(saved, "open file")} with changes ${saved === 1 ? "was" : "were"} saved.` : "";
-    return failed ? `${said} ${many(failed, "file")} could not be saved.` : said;
-  }
-
   // -- the watch ----------------------------------------------------------------------------------
 
   class Watch {
@@ -85,7 +114,7 @@
 
     async start() {
       // a JupyterLab that is no job of ours has no such page, and nothing is shown
-      if (!(await this.refresh())) {
+      if (!(await this.learn()) || !(await this.refresh())) {
         return;
       }
       setInterval(() => this.tick(), 1000);
@@ -97,6 +126,16 @@
 
     now() {
       return Date.now() / 1000 + this.offset;
+    }
+
+    /** Ask for the words; return whether there are any. */
+    async learn() {
+      try {
+        this.words = new Words(await this.ask("GET", "texts"));
+      } catch {
+        return false;
+      }
+      return true;
     }
 
     /** Ask the server; return whether it ever answered. */
@@ -120,7 +159,7 @@
         this.refresh();
       }
       const left = state.ends === null ? null : Math.max(0, state.ends - this.now());
-      this.show(left, state);
+      this.show(left, state, this.words);
       this.warn(left);
       this.warnIdle();
     }
@@ -137,10 +176,11 @@
         return;
       }
       this.warned = nearest;
-      const at = clock(this.state.ends);
+      const { words } = this;
+      const at = words.clock(this.state.ends);
       const saved = await saveAll(this.app.shell);
-      const text = `This server ends in ${words(left)}, at ${at}: its walltime is over then.`;
-      this.say("end", `${text}${savedWords(saved)}`);
+      const text = words.say("ends", { time: words.time(left), at });
+      this.notify("end", `${text}${words.saved(saved)}`);
     }
 
     /** Warn before a server in which nothing runs is stopped; whoever is there keeps it. */
@@ -156,9 +196,10 @@
       }
       this.notes.idle = "soon";
       const saved = await saveAll(this.app.shell);
-      const text = `Nothing has run here for ${words(after - ahead)}. This server will be stopped at ${clock(stops)}.`;
-      this.say("idle", `${text}${savedWords(saved)}`, [
-        { label: "Keep it running", callback: () => this.touch(true) },
+      const { words } = this;
+      const text = words.say("idle", { time: words.time(after - ahead), at: words.clock(stops) });
+      this.notify("idle", `${text}${words.saved(saved)}`, [
+        { label: words.say("keep"), callback: () => this.touch(true) },
       ]);
     }
 
@@ -179,7 +220,7 @@
       }
     }
 
-    say(key, text, actions = []) {
+    notify(key, text, actions = []) {
       this.dismiss(key);
       this.notes[key] = this.notification.warning(text, { autoClose: false, actions });
     }
@@ -203,19 +244,21 @@
     node.className = "jp-StatusBar-TextItem";
     const widget = new Widget({ node });
     widget.hide();
-    const show = (left, state) => {
+    const show = (left, state, words) => {
       widget.setHidden(left === null);
       if (left === null) {
         return;
       }
       const last = Math.min(...state.warn_at);
-      const text = short(left, last);
+      const text = words.short(left, last);
       if (node.textContent === text) {
         return;
       }
       const isSoon = left <= Math.max(...state.warn_at);
       node.textContent = text;
-      node.title = `Job ${state.job} on ${state.node} ends at ${clock(state.ends)}`;
+      const { node: host, ends } = state;
+      node.title = words.say("job", { job: state.job ?? "–", node: host, at: words.clock(ends) });
+      node.lang = words.language;
       node.style.fontWeight = isSoon ? "bold" : "";
       node.style.color = isSoon ? "var(--jp-error-color1)" : "";
     };
