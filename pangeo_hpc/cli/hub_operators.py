@@ -45,14 +45,17 @@ def status(context: click.Context, state: Path | None) -> int:
     else:
         _tables(our, told, last=down is not None)
     if down is not None:
-        our.face.say(f"{down}\nthis is what its database last knew")
+        our.face.say(
+            f"{down}\nthis is what its database last knew" if told["servers"] else f"{down}"
+        )
         return down.exit_code
     return Exit.DONE
 
 
 def _tables(our: Here, told: dict[str, Any], *, last: bool) -> None:
     columns = ("user", "server", "state", "job", "node", "queue", "left", "memory", "reason")
-    our.face.table(columns, (_row(each) for each in told["servers"]))
+    if told["servers"]:
+        our.face.table(columns, (_row(each) for each in told["servers"]))
     for key, looks in told["schedulers"].items():
         if not looks["questions"]:
             continue

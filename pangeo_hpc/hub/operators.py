@@ -4,7 +4,6 @@ Whoever may read the hub's private directory, root and its own account, is an op
 """
 
 import json
-import os
 import secrets
 import sqlite3
 import time
@@ -94,10 +93,10 @@ def read_token(state: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         text = f"no hub has run with {state} as its directory"
-        raise HubUnreachable(text, hint="give the hub's own directory: --state DIR") from None
+        hint = "start it: systemctl start pangeo-hpc-hub; or give its own directory: --state DIR"
+        raise HubUnreachable(text, hint=hint) from None
     except OSError as error:
-        text = f"{path} cannot be read: {error.strerror}"
-        raise NotAllowed(text, hint="run this as root or as the hub's own account") from None
+        raise _unreadable(path, str(error.strerror)) from None
 
 
 def remembered(state: Path) -> tuple[Known, ...]:
@@ -106,14 +105,22 @@ def remembered(state: Path) -> tuple[Known, ...]:
     Raise NotAllowed if it cannot be read. There is none in a database that is not there.
     """
     path = state / DATABASE
-    if not path.exists() and os.access(state, os.X_OK):
+    try:
+        path.stat()
+    except FileNotFoundError:
         return ()
+    except OSError as error:
+        raise _unreadable(path, str(error.strerror)) from None
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
             return tuple(_known(database))
     except sqlite3.Error as error:
-        text = f"{path} cannot be read: {error}"
-        raise NotAllowed(text, hint="run this as root or as the hub's own account") from None
+        raise _unreadable(path, str(error)) from None
+
+
+def _unreadable(path: Path, why: str) -> NotAllowed:
+    text = f"{path} cannot be read: {why}"
+    return NotAllowed(text, hint="run this as root or as the hub's own account")
 
 
 def _known(database: sqlite3.Connection) -> Iterator[Known]:

@@ -81,7 +81,8 @@ def test_a_hub_that_never_ran(tmp_path):
     """It is said that this is no hub's directory."""
     with pytest.raises(HubUnreachable, match="no hub has run"):
         operators.read_token(tmp_path)
-    assert operators.remembered(tmp_path) == ()
+    for place in (tmp_path, tmp_path / "not" / "there"):
+        assert operators.remembered(place) == ()
 
 
 def test_what_the_database_knows(tmp_path):
