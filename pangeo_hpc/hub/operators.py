@@ -20,12 +20,15 @@ from traitlets.config.loader import LazyConfigValue
 
 from pangeo_hpc import files, private
 from pangeo_hpc.errors import HubUnreachable, NotAllowed
+from pangeo_hpc.hub import idle
 from pangeo_hpc.hub.state import ServerState
 from pangeo_hpc.site import Hub
 
 NAME = "pangeo-hpc-status"
 TOKEN, DATABASE = "status-token", "jupyterhub.sqlite"
 _SCOPES = ["admin:server_state"]
+# For so long what idle servers gave back is added up.
+DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,23 @@ def remembered(state: Path) -> tuple[Known, ...]:
 def _unreadable(path: Path, why: str) -> NotAllowed:
     text = f"{path} cannot be read: {why}"
     return NotAllowed(text, hint="run this as root or as the hub's own account")
+
+
+def given_back(state: Path, now: float | None = None) -> dict[str, Any]:
+    """Return what stops of idle servers gave back in the last 30 days, together and by user."""
+    since = (time.time() if now is None else now) - DAYS * 86400
+    try:
+        entries = idle.read(state / idle.JOURNAL, since)
+    except OSError as error:
+        raise _unreadable(state / idle.JOURNAL, str(error.strerror)) from None
+    users = sorted({each.user for each in entries})
+    by_user = {user: idle.total([e for e in entries if e.user == user]) for user in users}
+    return {
+        "days": DAYS,
+        "servers": len(entries),
+        "core_hours": round(idle.total(entries), 2),
+        "by_user": {user: round(hours, 2) for user, hours in by_user.items()},
+    }
 
 
 def _known(database: sqlite3.Connection) -> Iterator[Known]:
