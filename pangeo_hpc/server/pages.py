@@ -60,6 +60,14 @@ def add_watch(application: web.Application, base: str, told: Told, log: Any) -> 
     return watch
 
 
+# JupyterLab would ask each user about news of the project, over whatever else it tells, and look
+# for versions that no user can install; nodes often reach neither.
+QUIET = {
+    "LabApp.news_url": "None",
+    "LabApp.check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate",
+}
+
+
 def offer_to_lab() -> None:
     """Let JupyterLab in this process find our extension, whatever users have configured."""
     known = os.environ.get("JUPYTER_PATH")

@@ -53,7 +53,8 @@ def test_from_the_login_to_a_number(
 ) -> None:
     """A person logs in, is refused with a wrong password, starts a server and runs a cell.
 
-    What the cell prints comes from the node of the job, and leaving stops the job.
+    The refusal is readable for everybody. What the cell prints comes from the node of the job, and
+    leaving stops the job.
     """
     page.goto(f"{hub.url}/hub/login")
     picture(page, "login")
@@ -75,6 +76,7 @@ def test_from_the_login_to_a_number(
     node = cluster.admin(["squeue", "-h", "-o", "%N"]).strip()
     output = page.locator(".jp-OutputArea-output")
     expect(output.first).to_contain_text(f"42 on {node} of job {job(cluster)}", timeout=60_000)
+    assert page.get_by_text("Jupyter news").count() == 0, "a question that is not ours"
     picture(page, "lab-executed")
     page.goto(f"{hub.url}/hub/home")
     page.get_by_role("link", name="Stop My Server").click()
