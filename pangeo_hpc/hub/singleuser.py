@@ -21,7 +21,7 @@ from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.hub.state import proof_key
 from pangeo_hpc.server import address, notes
 from pangeo_hpc.server.handler import add_proof
-from pangeo_hpc.server.pages import QUIET, add_watch, offer_to_lab
+from pangeo_hpc.server.pages import add_watch, offer_to_lab
 from pangeo_hpc.server.watch import Told
 from pangeo_hpc.site import Site, current_person, load_site
 
@@ -127,7 +127,6 @@ def launch(listening: socket.socket, kernel: str | None, about: Told) -> None:
     # a subclass of ours would be looked for as an extension of its own module
     JupyterHubSingleUser.serverapp_class = BoundServer
     settings = ["--KernelSpecManager.ensure_native_kernel=False"]
-    settings += [f"--{name}={value}" for name, value in QUIET.items()]
     if kernel is not None:
         settings.append(f"--MultiKernelManager.default_kernel_name={kernel}")
     JupyterHubSingleUser.launch_instance(settings)

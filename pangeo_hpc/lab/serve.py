@@ -9,7 +9,7 @@ from jupyter_server.serverapp import ServerApp
 from tornado.httpserver import HTTPServer
 
 from pangeo_hpc.server.handler import add_proof
-from pangeo_hpc.server.pages import QUIET, add_watch, offer_to_lab
+from pangeo_hpc.server.pages import add_watch, offer_to_lab
 from pangeo_hpc.server.watch import Told, Watch
 
 
@@ -91,7 +91,6 @@ def _settings(address: str, port: int, kernel: str | None) -> list[str]:
             "jupyter_server.auth.identity.PasswordIdentityProvider"
         ),
         "KernelSpecManager.ensure_native_kernel": "False",
-        **QUIET,
     }
     if kernel is not None:
         settings["MultiKernelManager.default_kernel_name"] = kernel
