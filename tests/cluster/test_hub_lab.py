@@ -39,9 +39,9 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
 
 
 @pytest.fixture
-def notebook(alice: ClusterUser) -> Iterator[Path]:
-    """Return a notebook of alice's with one empty cell."""
-    path = alice.home / "warned.ipynb"
+def notebook(alice: ClusterUser, cluster: SlurmCluster) -> Iterator[Path]:
+    """Return a notebook of alice's with one empty cell; other clusters share her home."""
+    path = alice.home / f"warned-{cluster.mark}.ipynb"
     path.write_text(json.dumps(NOTEBOOK))
     os.chown(path, alice.uid, alice.gid)
     yield path
@@ -71,6 +71,8 @@ def test_from_the_login_to_a_number(
     page.goto(f"{hub.url}/user/alice/lab/tree/{notebook.name}", wait_until="commit")
     cell = page.locator(".jp-Notebook .jp-Cell .cm-content")
     cell.click(timeout=60_000)
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    expect(idle).to_be_attached(timeout=60_000)
     page.keyboard.type(RUN)
     page.keyboard.press("Shift+Enter")
     node = cluster.admin(["squeue", "-h", "-o", "%N"]).strip()
@@ -79,9 +81,9 @@ def test_from_the_login_to_a_number(
     assert page.get_by_text("Jupyter news").count() == 0, "a question that is not ours"
     picture(page, "lab-executed")
     page.goto(f"{hub.url}/hub/home")
-    page.get_by_role("link", name="Stop My Server").click()
+    page.get_by_role("button", name="Stop My Server").click()
     assert wait_until(lambda: not job(cluster), 60), tail(hub.log, 60)
-    expect(page.get_by_role("link", name="Start My Server")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Start My Server")).to_be_visible(timeout=60_000)
 
 
 def test_a_warning_saves_and_an_idle_server_asks_first(
