@@ -44,14 +44,14 @@ def install(context: click.Context, dry_run: bool, uninstall: bool, shadow: bool
     if uninstall:
         _tell(talk, carry.uninstall(dry=dry_run), dry=dry_run)
         return
-    from pangeo_hpc.hub.install import plan
+    from pangeo_hpc.hub.install import plan, prefix
     from pangeo_hpc.site import load
 
     site = here(context).site
     found = load(talk.site).source.path or Path()
     machine = plan.look()
     steps = plan.steps(site, found, machine, shadow=shadow)
-    plan.check_prefix(machine.python)
+    prefix.check(machine.python)
     _tell(talk, carry.install(steps, dry=dry_run), dry=dry_run)
     if not dry_run:
         talk.say(_NEXT)

@@ -29,6 +29,7 @@ _state = click.option(
 def status(context: click.Context, state: Path | None) -> int:
     """Show every server with its job, queue, reason, memory and the walltime left.
 
+    Below stands what the looks at the queues cost, and what stops of idle servers gave back.
     Without a running hub it shows what its database last knew, and exits 4.
     """
     from pangeo_hpc.hub import operators
@@ -40,19 +41,23 @@ def status(context: click.Context, state: Path | None) -> int:
     except HubUnreachable as error:
         servers = operators.last_known(operators.remembered(place))
         told, down = {"servers": servers, "schedulers": {}}, error
+    told = {**told, "given_back": operators.given_back(place)}
     if our.face.json:
         our.face.data({"hub": "down" if down else "up", **told})
     else:
         _tables(our, told, last=down is not None)
     if down is not None:
-        our.face.say(f"{down}\nthis is what its database last knew")
+        our.face.say(
+            f"{down}\nthis is what its database last knew" if told["servers"] else f"{down}"
+        )
         return down.exit_code
     return Exit.DONE
 
 
 def _tables(our: Here, told: dict[str, Any], *, last: bool) -> None:
     columns = ("user", "server", "state", "job", "node", "queue", "left", "memory", "reason")
-    our.face.table(columns, (_row(each) for each in told["servers"]))
+    if told["servers"]:
+        our.face.table(columns, (_row(each) for each in told["servers"]))
     for key, looks in told["schedulers"].items():
         if not looks["questions"]:
             continue
@@ -62,6 +67,10 @@ def _tables(our: Here, told: dict[str, Any], *, last: bool) -> None:
         our.face.say(f"{words}; the last failure: {late}" if late else words)
     if not told["servers"] and not last:
         our.face.say("no server runs or waits")
+    back = told["given_back"]
+    if back["servers"]:
+        words = f"{back['servers']} idle servers gave back {back['core_hours']} core-hours"
+        our.face.say(f"{words} in the last {back['days']} days")
 
 
 def _row(each: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pangeo_hpc.errors import CommandMissing, PangeoHpcError
 from pangeo_hpc.hub import owned, proxy, tickets
-from pangeo_hpc.hub.install import plan
+from pangeo_hpc.hub.install import plan, prefix
 from pangeo_hpc.hub.job import SITE_FILE
 from pangeo_hpc.hub.settings import PROGRAM
 from pangeo_hpc.run import Command, Result, Runner, run
@@ -122,7 +122,7 @@ def _loose() -> Iterator[str]:
     elif python is not None:
         try:
             owned.check(Path(python[1]))
-            plan.check_prefix(Path(python[1]))
+            prefix.check(Path(python[1]))
         except (PangeoHpcError, OSError) as error:
             yield str(error).partition("\n")[0]
 

@@ -4,7 +4,6 @@ Whoever may read the hub's private directory, root and its own account, is an op
 """
 
 import json
-import os
 import secrets
 import sqlite3
 import time
@@ -21,12 +20,15 @@ from traitlets.config.loader import LazyConfigValue
 
 from pangeo_hpc import files, private
 from pangeo_hpc.errors import HubUnreachable, NotAllowed
+from pangeo_hpc.hub import idle
 from pangeo_hpc.hub.state import ServerState
 from pangeo_hpc.site import Hub
 
 NAME = "pangeo-hpc-status"
 TOKEN, DATABASE = "status-token", "jupyterhub.sqlite"
 _SCOPES = ["admin:server_state"]
+# For so long what idle servers gave back is added up.
+DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ def read_token(state: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         text = f"no hub has run with {state} as its directory"
-        raise HubUnreachable(text, hint="give the hub's own directory: --state DIR") from None
+        hint = "start it: systemctl start pangeo-hpc-hub; or give its own directory: --state DIR"
+        raise HubUnreachable(text, hint=hint) from None
     except OSError as error:
-        text = f"{path} cannot be read: {error.strerror}"
-        raise NotAllowed(text, hint="run this as root or as the hub's own account") from None
+        raise _unreadable(path, str(error.strerror)) from None
 
 
 def remembered(state: Path) -> tuple[Known, ...]:
@@ -106,14 +108,39 @@ def remembered(state: Path) -> tuple[Known, ...]:
     Raise NotAllowed if it cannot be read. There is none in a database that is not there.
     """
     path = state / DATABASE
-    if not path.exists() and os.access(state, os.X_OK):
+    try:
+        path.stat()
+    except FileNotFoundError:
         return ()
+    except OSError as error:
+        raise _unreadable(path, str(error.strerror)) from None
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
             return tuple(_known(database))
     except sqlite3.Error as error:
-        text = f"{path} cannot be read: {error}"
-        raise NotAllowed(text, hint="run this as root or as the hub's own account") from None
+        raise _unreadable(path, str(error)) from None
+
+
+def _unreadable(path: Path, why: str) -> NotAllowed:
+    text = f"{path} cannot be read: {why}"
+    return NotAllowed(text, hint="run this as root or as the hub's own account")
+
+
+def given_back(state: Path, now: float | None = None) -> dict[str, Any]:
+    """Return what stops of idle servers gave back in the last 30 days, together and by user."""
+    since = (time.time() if now is None else now) - DAYS * 86400
+    try:
+        entries = idle.read(state / idle.JOURNAL, since)
+    except OSError as error:
+        raise _unreadable(state / idle.JOURNAL, str(error.strerror)) from None
+    users = sorted({each.user for each in entries})
+    by_user = {user: idle.total([e for e in entries if e.user == user]) for user in users}
+    return {
+        "days": DAYS,
+        "servers": len(entries),
+        "core_hours": round(idle.total(entries), 2),
+        "by_user": {user: round(hours, 2) for user, hours in by_user.items()},
+    }
 
 
 def _known(database: sqlite3.Connection) -> Iterator[Known]:

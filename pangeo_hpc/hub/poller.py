@@ -24,7 +24,7 @@ HISTORY_DELAY = 20.0
 REST, SHORTEST = 5, 1.0
 # The first pause while a server starts, and how the pauses grow: a server reports its port by
 # itself, so only the progress that is shown is late.
-_QUICK, _BACK_OFF = 2.0, 2.5
+_QUICK, _BACK_OFF = 1.0, 2.5
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Poller:
 
     `queue` and `history` ask about ids and leave out those they do not know; both may raise
     PangeoHpcError, which is no news. `interval` is in seconds; it is at least five times the time
-    an answer takes. While a watched job is starting, the pauses begin at two seconds and grow back
+    an answer takes. While a watched job is starting, the pauses begin at one second and grow back
     to the interval. `told` hears of each look the seconds it took, and whether it failed.
     """
 

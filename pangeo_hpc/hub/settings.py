@@ -49,7 +49,6 @@ def settings(site: Site, places: Places) -> Settings:
         "SiteSpawner": _spawner(hub, places),
         # JupyterHub reads its own settings from the wrapper, and ours from the spawner within
         **({"SiteProfilesSpawner": _spawner(hub, places)} if _is_wrapped(hub) else {}),
-        "Authenticator": {"allow_all": False},
         **_people(hub),
     }
 
@@ -120,7 +119,14 @@ def _tls(hub: Hub) -> dict[str, Any]:
 
 
 def _people(hub: Hub) -> Settings:
+    if "pam" not in hub.authenticator.lower():
+        from pangeo_hpc.hub import people
+
+        # whoever has proven who they are, and then only members of the site's Unix groups
+        hook = people.by_groups(hub.allowed_groups, hub.admin_groups)
+        return {"Authenticator": {"allow_all": True, "post_auth_hook": hook}}
     return {
+        "Authenticator": {"allow_all": False},
         "PAMAuthenticator": {
             "allowed_groups": set(hub.allowed_groups),
             "admin_groups": set(hub.admin_groups),

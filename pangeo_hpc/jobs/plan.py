@@ -17,7 +17,7 @@ from pangeo_hpc.schedulers.base import JobRequest, Scheduler, SchedulerOptions
 from pangeo_hpc.site import NodeType, Person, Site, current_person, expand
 from pangeo_hpc.texts import Unreadable
 from pangeo_hpc.units import (
-    format_memory,
+    exact_memory,
     format_walltime,
     parse_memory,
     parse_walltime,
@@ -114,7 +114,7 @@ def plan(
         nodes=desk.nodes(ask.nodes),
         cores=desk.amount("cores", ask.cores, node.cores, node.max_cores, _whole, str),
         memory=desk.amount(
-            "memory", ask.memory, node.memory, node.max_memory, parse_memory, format_memory
+            "memory", ask.memory, node.memory, node.max_memory, parse_memory, exact_memory
         ),
         gpus=desk.amount("gpus", ask.gpus, node.gpus, node.max_gpus, _whole, str),
         gpu_type=node.gpu_type,

@@ -80,7 +80,11 @@ def add_watch(application: web.Application, base: str, told: Told, log: Any) -> 
 
 
 def offer_to_lab() -> None:
-    """Let JupyterLab in this process find our extension, whatever users have configured."""
+    """Let JupyterLab in this process find our extension, whatever users have configured.
+
+    Its package.json turns one of JupyterLab's own off: that asks each user about news of Jupyter,
+    over our warnings, and looks for versions that no user can install.
+    """
     known = os.environ.get("JUPYTER_PATH")
     places = [*([known] if known else []), str(JUPYTER)]
     os.environ["JUPYTER_PATH"] = os.pathsep.join(places)

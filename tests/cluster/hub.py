@@ -217,6 +217,18 @@ class HubRunner:
         except OSError:
             return False
 
+    def metrics(self) -> list[str]:
+        """Return the lines of the hub's metrics, where anybody may read them."""
+        with urllib.request.urlopen(f"{self.url}/hub/metrics", timeout=20) as answer:
+            return str(answer.read().decode()).splitlines()
+
+    def metric(self, start: str) -> float:
+        """Return a metric by the beginning of its line."""
+        lines = self.metrics()
+        found = [float(line.split()[-1]) for line in lines if line.startswith(start)]
+        assert found, (start, [line for line in lines if line.startswith("pangeo_hpc")])
+        return found[0]
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the hub itself, and not what it started."""
         assert self.process is not None

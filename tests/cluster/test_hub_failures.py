@@ -51,11 +51,13 @@ def change(spawner):
     if spawner.name == "far":
         # a hub that its nodes cannot reach: nobody listens there
         spawner.hub_connect_url = "http://pangeo-hub:9"
-        spawner.report_timeout = 15
+        # long enough for a server on a busy machine to find out by itself
+        spawner.report_timeout = 45
 
 c.Spawner.pre_spawn_hook = change
 # an answer at once, so that what fails in seconds is seen in the stream of events, too
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+c.JupyterHub.authenticate_prometheus = False
 """
 PLAIN = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
 
@@ -193,7 +195,7 @@ def test_the_quota_is_full(hub: HubRunner, cluster: SlurmCluster, small_disk: Pa
 def test_the_node_cannot_reach_the_hub(cluster: SlurmCluster, alice: Browser) -> None:
     """A server that runs on and is not heard of is given up, with the cause, and cancelled."""
     stream = start(alice, "far", **PLAIN)
-    _, event = stream.failed(90)
+    _, event = stream.failed(150)
     assert "could not reach the hub" in event["message"], event
     assert "pangeo-hub:9" in event["message"]
     job = stream.job()
@@ -232,6 +234,7 @@ def test_suspended_and_put_back(cluster: SlurmCluster, alice: Browser) -> None:
     assert stream.says("suspended")["state"] == "suspended"
     cluster.admin(["scontrol", "resume", job])
     # our jobs are not requeued by themselves, but an administrator can do it
+    assert "Requeue=0" in cluster.admin(["scontrol", "show", "job", job])
     cluster.admin(["scontrol", "update", f"jobid={job}", "requeue=1"])
     cluster.admin(["scontrol", "requeue", job])
     event = stream.says("put back into the queue")
@@ -290,6 +293,17 @@ def test_the_walltime_is_over(cluster: SlurmCluster, alice: Browser, late: Strea
     text = page(alice, "late")
     assert "timeout" in text
     assert retry(text) == {"node_type": ["late"], "walltime": ["00:02:00"]}
+
+
+def test_failures_are_counted_by_their_diagnosis(hub: HubRunner) -> None:
+    """Each that the tests above made is one in the metrics, and nobody's name is there."""
+    start = "pangeo_hpc_spawn_failures_total"
+    kinds = ("out-of-memory", "environment", "unreachable", "refused", "cancelled", "walltime")
+    counted = {kind: hub.metric(f'{start}{{diagnosis="{kind}"}}') for kind in kinds}
+    assert counted == dict.fromkeys(kinds, 1)
+    assert hub.metric(f'{start}{{diagnosis="disk-full"}}') == 2
+    ours = [line for line in hub.metrics() if line.startswith("pangeo_hpc")]
+    assert not [line for line in ours if "alice" in line or "bob" in line]
 
 
 def test_after_a_restart(hub: HubRunner, alice: Browser) -> None:

@@ -95,7 +95,7 @@ def test_it_wants_a_site_of_roots(root: PrivateRoot) -> None:
     """A site elsewhere, one that others can change or of an unknown group is refused."""
     root.write("/tmp/site.yaml", SITE)
     said = pangeo(root, "--site", "/tmp/site.yaml", "hub", "install", code=2).stderr
-    assert "cp /tmp/site.yaml /etc/pangeo-hpc/site.yaml" in said
+    assert "install -D -m 644 /tmp/site.yaml /etc/pangeo-hpc/site.yaml" in said
     root.sh(f"chmod o+w {SITE_FILE}")
     assert "chmod go-w" in pangeo(root, "--site", SITE_FILE, "hub", "install", code=5).stderr
     root.write(SITE_FILE, SITE.replace("scientists,", "nobodies,"))
@@ -103,6 +103,25 @@ def test_it_wants_a_site_of_roots(root: PrivateRoot) -> None:
     assert "there is no group nobodies" in said
     root.write(SITE_FILE, SITE)
     assert "only root" in pangeo(root, "hub", "install", user="carol", code=5).stderr
+
+
+def test_it_wants_a_python_that_users_can_run(root: PrivateRoot) -> None:
+    """A virtual environment in a folder of root's alone is refused, before anything is made."""
+    root.sh(f"mkdir -p /root/closed; chmod 700 /root/closed; ln -sfn {VENV} /root/closed/venv")
+    before = root.state(*PLACES)
+    python = "/root/closed/venv/bin/python"
+    said = root.run(python, "-m", "pangeo_hpc", "hub", "install", "--dry-run", code=5).stderr
+    assert f"users cannot run {python}" in said
+    assert "/usr/bin/python3 -m venv" in said
+    assert root.state(*PLACES) == before
+
+
+def test_status_before_there_is_a_hub(root: PrivateRoot) -> None:
+    """It says that no hub has run, and what to do; not that root may not read its files."""
+    done = pangeo(root, "hub", "status", code=4)
+    assert "no hub has run" in done.stderr and "systemctl start pangeo-hpc-hub" in done.stderr
+    assert done.stdout == ""
+    assert "database" not in done.stderr
 
 
 def test_a_dry_run_changes_nothing(root: PrivateRoot) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.cluster.browser import barriers, log_in, picture
+from tests.cluster.browser import NARROW, barriers, log_in, picture
 from tests.cluster.daemons import tail, wait_until
 from tests.cluster.hub import HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
 AFTER = 40
+RUN = (
+    "import os; e = os.environ; print(42, 'on', e['SLURMD_NODENAME'], 'of job', e['SLURM_JOB_ID'])"
+)
 TYPED = "x = 42  # nobody pressed save"
 TOAST = ".jp-Notification-Toast-warning"
 ITEM = "[data-pangeo-hpc=time-left]"
@@ -36,13 +39,51 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
 
 
 @pytest.fixture
-def notebook(alice: ClusterUser) -> Iterator[Path]:
-    """Return a notebook of alice's with one empty cell."""
-    path = alice.home / "warned.ipynb"
+def notebook(alice: ClusterUser, cluster: SlurmCluster) -> Iterator[Path]:
+    """Return a notebook of alice's with one empty cell; other clusters share her home."""
+    path = alice.home / f"warned-{cluster.mark}.ipynb"
     path.write_text(json.dumps(NOTEBOOK))
     os.chown(path, alice.uid, alice.gid)
     yield path
     path.unlink()
+
+
+def test_from_the_login_to_a_number(
+    hub: HubRunner, cluster: SlurmCluster, notebook: Path, page: Page
+) -> None:
+    """A person logs in, is refused with a wrong password, starts a server and runs a cell.
+
+    The refusal is readable for everybody. What the cell prints comes from the node of the job, and
+    leaving stops the job.
+    """
+    page.goto(f"{hub.url}/hub/login")
+    picture(page, "login")
+    picture(page, "login", NARROW, dark=True)
+    page.get_by_label("Username").fill("alice")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#login-main")).to_contain_text("Invalid username or password")
+    assert barriers(page, "form") == []
+    picture(page, "login-refused")
+    log_in(page, hub, "alice", "/hub/spawn?node_type=compute&cores=1")
+    page.get_by_role("button", name="Start server").click()
+    page.wait_for_url("**/user/alice/lab**", timeout=120_000, wait_until="commit")
+    page.goto(f"{hub.url}/user/alice/lab/tree/{notebook.name}", wait_until="commit")
+    cell = page.locator(".jp-Notebook .jp-Cell .cm-content")
+    cell.click(timeout=60_000)
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    expect(idle).to_be_attached(timeout=60_000)
+    page.keyboard.type(RUN)
+    page.keyboard.press("Shift+Enter")
+    node = cluster.admin(["squeue", "-h", "-o", "%N"]).strip()
+    output = page.locator(".jp-OutputArea-output")
+    expect(output.first).to_contain_text(f"42 on {node} of job {job(cluster)}", timeout=60_000)
+    assert page.get_by_text("Jupyter news").count() == 0, "a question that is not ours"
+    picture(page, "lab-executed")
+    page.goto(f"{hub.url}/hub/home")
+    page.get_by_role("button", name="Stop My Server").click()
+    assert wait_until(lambda: not job(cluster), 60), tail(hub.log, 60)
+    expect(page.get_by_role("button", name="Start My Server")).to_be_visible(timeout=60_000)
 
 
 def test_a_warning_saves_and_an_idle_server_asks_first(

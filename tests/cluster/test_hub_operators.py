@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,15 +30,6 @@ def command(hub: HubRunner, *words: str, user: str | None = None) -> Any:
         [*argv, "--state", str(hub.state)], user=user, capture_output=True, text=True, timeout=120,
         env={"PATH": "/usr/bin:/bin", "HOME": "/", "LC_ALL": "C.UTF-8"}, cwd="/",
     )  # fmt: skip
-
-
-def metric(hub: HubRunner, start: str) -> float:
-    """Return a metric of the hub by the beginning of its line."""
-    with urllib.request.urlopen(f"{hub.url}/hub/metrics", timeout=20) as answer:
-        lines = answer.read().decode().splitlines()
-    found = [float(line.split()[-1]) for line in lines if line.startswith(start)]
-    assert found, (start, [line for line in lines if line.startswith("pangeo_hpc")])
-    return found[0]
 
 
 def test_an_operator_sees_and_repairs(hub: HubRunner, cluster: SlurmCluster) -> None:
@@ -72,10 +62,10 @@ def test_an_operator_sees_and_repairs(hub: HubRunner, cluster: SlurmCluster) -> 
     assert alice.open("/hub/api/pangeo-hpc/status")[0] == 403
 
     running = 'pangeo_hpc_servers{scheduler="slurm",state="running"}'
-    assert metric(hub, running) == 1
-    assert metric(hub, "pangeo_hpc_queue_wait_seconds_count") == 1
-    assert metric(hub, 'pangeo_hpc_query_seconds_count{scheduler="slurm"}') >= 1
-    assert metric(hub, "jupyterhub_running_servers") >= 1, "they stand beside JupyterHub's own"
+    assert hub.metric(running) == 1
+    assert hub.metric("pangeo_hpc_queue_wait_seconds_count") == 1
+    assert hub.metric('pangeo_hpc_query_seconds_count{scheduler="slurm"}') >= 1
+    assert hub.metric("jupyterhub_running_servers") >= 1, "they stand beside JupyterHub's own"
     assert alice.spawn("alice", "bad", {"node_type": "short", "option.begin": "x"}) == 400
     assert command(hub, "reconcile", "--program", str(hub.program)).returncode == 0
 

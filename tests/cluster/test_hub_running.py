@@ -1,6 +1,7 @@
 """While a server runs: its time left, Dask's dashboard, and stops of idle servers that see work."""
 
 import json
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ import websocket
 
 from pangeo_hpc.hub import idle
 from tests.browser import Browser as Notebook
+from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
 from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
@@ -163,6 +165,17 @@ def test_only_servers_in_which_nothing_works_are_stopped(
         assert AFTER <= entry.idle_seconds < AFTER + 15
         assert 2 * 400 / 3600 < entry.core_hours < 2 * 600 / 3600
     assert {entry.server for entry in idle.read(journal)} == set(names)
+    told = json.loads(status(hub, "--json"))["given_back"]
+    hours = sum(entry.core_hours for entry in idle.read(journal))
+    assert (told["days"], told["servers"]) == (30, 4)
+    assert told["core_hours"] == told["by_user"]["alice"] == pytest.approx(hours, abs=0.01)
+
+
+def status(hub: HubRunner, *words: str) -> str:
+    """Return what `hub status` tells root."""
+    program = f"{machine.VENV}/bin/pangeo-hpc"
+    argv = [program, "--site", hub.site_file, "hub", "status", "--state", hub.state, *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 # -- what a person does ------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pangeo_hpc.hub.install.steps import Account, Folder, Membership, Step, Text
 from pangeo_hpc.hub.job import SITE_FILE
 from pangeo_hpc.hub.settings import PROGRAM, Places
 from pangeo_hpc.hub.tickets import VERBS
-from pangeo_hpc.run import Command, Runner, run
+from pangeo_hpc.run import Command, run
 from pangeo_hpc.site import Hub, Site
 
 ENVIRONMENT = Path("/etc/pangeo-hpc/hub.env")
@@ -124,7 +124,7 @@ def _fit(site: Site, site_file: Path, machine: Machine) -> tuple[Hub, Path]:
             ) from None
     if site_file.absolute() != SITE_FILE:
         text = f"the program that acts as users reads {SITE_FILE}, and this site is {site_file}"
-        raise UsageError(text, hint=f"cp {site_file} {SITE_FILE}")
+        raise UsageError(text, hint=f"install -D -m 644 {site_file} {SITE_FILE}")
     owned.check(SITE_FILE)
     owned.check(machine.python)
     if len(f"#!{machine.python} -I") > _LONGEST_FIRST_LINE:
@@ -134,15 +134,6 @@ def _fit(site: Site, site_file: Path, machine: Machine) -> tuple[Hub, Path]:
         raise UsageError("configurable-http-proxy is not installed for everybody", hint=hint)
     owned.check(machine.proxy)
     return hub, machine.proxy
-
-
-def check_prefix(python: Path, runner: Runner = run) -> None:
-    """Raise NotAllowed if others could change anything that the program imports."""
-    result = runner(Command((str(python), "-I", "-c", "import sys; print(*sys.path, sep='\\n')")))
-    for line in result.stdout.splitlines():
-        if line and Path(line).exists():
-            owned.check(Path(line))
-            owned.check_below(Path(line))
 
 
 def check_rule(text: str) -> None:

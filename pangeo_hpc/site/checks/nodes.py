@@ -4,11 +4,11 @@ from typing import Any
 
 from pangeo_hpc.site.checks.finding import Finding
 from pangeo_hpc.site.model import Site
-from pangeo_hpc.units import format_memory, format_walltime
+from pangeo_hpc.units import exact_memory, format_walltime
 
 _SHOW: dict[str, Any] = {
     "cores": str,
-    "memory": format_memory,
+    "memory": exact_memory,
     "gpus": str,
     "walltime": format_walltime,
 }

@@ -68,7 +68,7 @@ def test_an_option_says_where_it_is_for(tmp_path):
     """A reservation declared in the YAML is a field, with the node types that have it."""
     (option,) = shown(tmp_path)["options"]
     assert option["field"] == "option.reservation"
-    assert option["hint"] == "A course. Empty: no such line. Only for: shared."
+    assert option["hint"] == "A course. Leave it empty if you need none. Only for: shared."
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What an installed hub consists of, and the steps that make it."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import pytest
 
 from pangeo_hpc.errors import NotAllowed
 from pangeo_hpc.hub import proxy
-from pangeo_hpc.hub.install import texts
+from pangeo_hpc.hub.install import prefix, texts
 from pangeo_hpc.hub.install.carry import install, uninstall
 from pangeo_hpc.hub.install.record import Entry, Manifest
 from pangeo_hpc.hub.install.steps import Account, Folder, Kind, Step, Text
 from pangeo_hpc.hub.settings import Places, settings
-from pangeo_hpc.run import Recorder, Result
+from pangeo_hpc.run import Command, Recorder, Result
 from pangeo_hpc.site import Site, load_site
 
 SITE = """\
@@ -186,3 +187,21 @@ def test_an_account_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         Account("no-such-account", tmp_path, runner).ensure(manifest, dry=False)
     assert Entry("account", "no-such-account") not in manifest.entries.values()
     assert runner.commands[0].argv[0] == "useradd" and "--system" in runner.commands[0].argv
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try as another user")
+def test_a_python_that_users_cannot_run_is_refused(tmp_path: Path) -> None:
+    """A venv made with a Python of root's home is root's to change and nobody's to use."""
+    asked: list[Command] = []
+
+    def runner(command: Command) -> Result:
+        asked.append(command)
+        if command.argv[0] == "runuser":
+            return Result(command.argv, 1, "", "runuser: failed to execute: Permission denied")
+        return Result(command.argv, 0, "")
+
+    with pytest.raises(NotAllowed, match="users cannot run .*: .*Permission denied") as caught:
+        prefix.check(tmp_path / "python", runner)
+    assert "/usr/bin/python3 -m venv" in (caught.value.hint or "")
+    assert asked[-1].argv[:3] == ("runuser", "-u", "nobody")
+    assert asked[-1].argv[4:7] == (str(tmp_path / "python"), "-I", "-c")

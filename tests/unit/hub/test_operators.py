@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, generate_latest
 from traitlets.config import Config
 
 from pangeo_hpc.errors import Exit, HubUnreachable
-from pangeo_hpc.hub import metrics, operators, status
+from pangeo_hpc.hub import idle, metrics, operators, status
 from pangeo_hpc.hub.desk import Desk
 from pangeo_hpc.hub.office import Office
 from pangeo_hpc.hub.poller import News
@@ -81,7 +81,8 @@ def test_a_hub_that_never_ran(tmp_path):
     """It is said that this is no hub's directory."""
     with pytest.raises(HubUnreachable, match="no hub has run"):
         operators.read_token(tmp_path)
-    assert operators.remembered(tmp_path) == ()
+    for place in (tmp_path, tmp_path / "not" / "there"):
+        assert operators.remembered(place) == ()
 
 
 def test_what_the_database_knows(tmp_path):
@@ -109,6 +110,22 @@ def test_what_the_database_knows(tmp_path):
     assert [(row["job"], row["walltime_left"], row["state"]) for row in last] == [
         ("12", 600.0, None), ("7.1002", 600.0, None),
     ]  # fmt: skip
+
+
+def test_what_idle_servers_gave_back(tmp_path):
+    """Of the last thirty days, together and by user; nothing where none was stopped yet."""
+    nothing = {"days": 30, "servers": 0, "core_hours": 0, "by_user": {}}
+    assert operators.given_back(tmp_path / "not there") == nothing
+    now = 100 * 86400.0
+    for user, cores, days in (("alice", 2, 1), ("alice", 1, 29), ("bob", 3, 2), ("bob", 9, 31)):
+        entry = idle.GivenBack(
+            time=now - days * 86400, user=user, server="", job="1", node_type="one",
+            cores=cores, idle_seconds=60.0, seconds_left=1800.0,
+        )  # fmt: skip
+        idle.note(tmp_path / idle.JOURNAL, entry)
+    assert operators.given_back(tmp_path, now) == {
+        "days": 30, "servers": 3, "core_hours": 3.0, "by_user": {"alice": 1.5, "bob": 1.5},
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -248,7 +248,7 @@ def test_running_servers_are_looked_at_once_per_interval():
 
 
 def test_starting_servers_are_looked_at_more_often_and_less_and_less():
-    """The pauses begin at two seconds and grow to the interval; a change of state begins anew.
+    """The pauses begin at one second and grow to the interval; a change of state begins anew.
 
     What changes without meaning, such as an estimated start, does not.
     """
@@ -267,11 +267,11 @@ def test_starting_servers_are_looked_at_more_often_and_less_and_less():
         bench.poller._queue = queue
         bench.look()
         pauses.append(bench.poller.pauses(0.0)[1])
-    assert pauses == [2.0, 5.0, 12.5, 15.0, 15.0]
+    assert pauses == [1.0, 2.5, 6.25, 15.0, 15.0]
     bench.poller._queue = bench.queue
     bench.queue.known["1"] = JobState.RUNNING
     bench.look()
-    assert bench.poller.pauses(0.0)[1] == 2.0
+    assert bench.poller.pauses(0.0)[1] == 1.0
     bench.poller.watch("1", starting=False)
     assert bench.poller.pauses(0.0)[1] == 15.0
 

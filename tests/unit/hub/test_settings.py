@@ -138,3 +138,34 @@ def test_every_setting_is_one_of_jupyterhub(tmp_path, places):
     for section, values in config.items():
         known = classes[section].class_traits()
         assert [name for name in values if name not in known] == [], section
+
+
+@pytest.mark.parametrize(
+    ("groups", "found", "expected"),
+    [
+        (["climate"], {"admin": None}, {"admin": False}),
+        (["climate"], {"admin": True}, {"admin": True}),
+        (["climate", "wheel"], {"admin": None}, {"admin": True}),
+        (["wheel"], {"admin": False}, {"admin": True}),
+        (["others"], {"admin": True}, None),
+        ([], {"admin": None}, None),
+    ],
+)
+def test_unix_groups_decide_with_every_authenticator(
+    tmp_path, monkeypatch, groups, found, expected
+):
+    """It says who somebody is; whether they are let in, and administer, the site's groups say."""
+    from pangeo_hpc.hub import people
+
+    mine = set(groups)
+    monkeypatch.setattr(people, "is_member", lambda person, names: bool(mine & set(names)))
+    config = configured(
+        tmp_path, extra="  authenticator: oauthenticator.github.GitHubOAuthenticator\n"
+    )
+    assert config.JupyterHub.authenticator_class == "oauthenticator.github.GitHubOAuthenticator"
+    assert config.Authenticator.allow_all is True
+    assert "PAMAuthenticator" not in config
+    hook = config.Authenticator.post_auth_hook
+    told = {"name": "root", "auth_state": None, **found}
+    assert hook(None, None, told) == (expected and {**told, **expected})
+    assert hook(None, None, {**told, "name": "nobody-of-this-name"}) is None

@@ -9,7 +9,7 @@ from pangeo_hpc.errors import RequestRefused, UnknownName
 from pangeo_hpc.jobs import Ask, plan, with_nonce
 from pangeo_hpc.schedulers.base import JobRequest
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.units import gib
+from pangeo_hpc.units import gib, parse_memory
 
 
 def planned(site: Site, person: Person, **asked: object) -> JobRequest:
@@ -131,3 +131,16 @@ def test_bad_names(site: Site, person: Person, name: str) -> None:
     """A job's name is one plain word."""
     with pytest.raises(RequestRefused, match="cannot be the name"):
         plan(site, Ask(), name=name, command=("x",), person=person)
+
+
+@pytest.mark.parametrize("most", ["187 GB", "7000 MiB", "16 GiB"])
+def test_what_a_refusal_says_may_be_asked_for(site: Site, person: Person, most: str) -> None:
+    """The limit is told exactly: rounded up to 174.2 GiB, the advice itself would be refused."""
+    node = site.node_types["compute"].model_copy(update={"max_memory": parse_memory(most)})
+    wide = site.model_copy(update={"node_types": {**site.node_types, "compute": node}})
+    with pytest.raises(RequestRefused) as caught:
+        planned(wide, person, memory="900 GiB")
+    [problem] = caught.value.problems
+    assert f"({most})" in problem.text
+    assert problem.hint == f"ask for {most} or less, or choose a larger node type"
+    assert planned(wide, person, memory=most).memory == parse_memory(most)
