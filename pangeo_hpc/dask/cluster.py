@@ -16,6 +16,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
+from pangeo_hpc.dask.link import Reachable
 from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.errors import UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import JobStatus
@@ -26,7 +27,7 @@ _DISMISS = 3.0
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
 
-class WorkerCluster(SpecCluster):
+class WorkerCluster(Reachable, SpecCluster):
     """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
 
     Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
@@ -72,6 +73,7 @@ class WorkerCluster(SpecCluster):
 
     def check_scale(self, n: int) -> None:
         """Raise UsageError for a number of workers that cannot be."""
+        self.keys.check()
         if n < 0:
             raise UsageError(f"{n} is not a number of workers", hint="give 0 or more")
 

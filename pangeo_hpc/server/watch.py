@@ -28,6 +28,7 @@ Tell = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 class Told:
     """What a server is told when it starts. `node` is its host, `dask` takes Dask's notes.
 
+    `clusters` is the folder of the user's Dask clusters, whose dashboards it shows.
     `ends` finds out when the job is over, and may ask the scheduler; `tell` speaks to a hub.
     """
 
@@ -35,6 +36,7 @@ class Told:
     node: str
     node_type: str | None = None
     dask: Path | None = None
+    clusters: Path | None = None
     ends: Callable[[], datetime | None] = lambda: None
     tell: Tell | None = None
 
