@@ -5,6 +5,7 @@ the same user does it. That of another host is taken for dead once it gave no si
 day.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def own(folder: Path) -> None:
 def sign(folder: Path) -> None:
     """Give a sign of life of a cluster."""
     with suppress(OSError):
-        (folder / OWNER).touch()
+        os.utime(folder / OWNER)
 
 
 def disown(folder: Path) -> None:
