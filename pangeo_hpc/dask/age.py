@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SOON = timedelta(days=1)
 
 
-class Age(SchedulerPlugin):  # type: ignore[misc]
+class Age(SchedulerPlugin):
     """Lets a cluster live as long as its keys: nothing can connect once they are too old."""
 
     name = "pangeo-hpc-age"

@@ -22,7 +22,7 @@ _OURS = ("Cookie", "Authorization", "X-Xsrftoken", "Referer", "Origin")
 _STATUS = {UnknownName: 404, NotAllowed: 403, Elsewhere: 502}
 
 
-class DashboardHandler(ProxyHandler):
+class DashboardHandler(ProxyHandler):  # type: ignore[misc]
     """Passes on what a browser asks of a dashboard, and its websocket."""
 
     # a dashboard is looked at
