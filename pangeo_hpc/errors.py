@@ -169,6 +169,10 @@ class WorkerJobFailed(JobFailed):
     """Dask worker jobs ended before they could work."""
 
 
+class ClusterTooOld(PangeoHpcError):
+    """A Dask cluster whose keys are no longer valid; a new one has new ones."""
+
+
 class StoppedInTime(PangeoHpcError):
     """The work stopped before its walltime and goes on when it is run again."""
 

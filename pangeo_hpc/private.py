@@ -28,6 +28,11 @@ def ensure_directory(path: Path) -> Path:
     return path
 
 
+def check_directory(path: Path) -> None:
+    """Raise NotAllowed unless a directory is there, is ours, and nobody else can enter it."""
+    _check(path, os.lstat(path), directory=True)
+
+
 def put(directory: Path, name: str, secret: str | bytes) -> Path:
     """Store a secret under a name nobody can guess, and return its path.
 

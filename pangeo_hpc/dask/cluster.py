@@ -16,8 +16,12 @@ from distributed.deploy.spec import SpecCluster
 from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
+from pangeo_hpc.dask.hopeless import HopelessTasks
+from pangeo_hpc.dask.link import Reachable
+from pangeo_hpc.dask.place import announce
+from pangeo_hpc.dask.plugins import plugins
 from pangeo_hpc.dask.security import Keys
-from pangeo_hpc.errors import UsageError, WorkerJobFailed
+from pangeo_hpc.errors import PangeoHpcError, UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import JobStatus
 
 # Seconds that a busy worker gets to end.
@@ -26,7 +30,7 @@ _DISMISS = 3.0
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
 
-class WorkerCluster(SpecCluster):
+class WorkerCluster(Reachable, SpecCluster):
     """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
 
     Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
@@ -38,10 +42,48 @@ class WorkerCluster(SpecCluster):
     workers_per_unit: int = 1
     # seconds between looks at the units while somebody waits for workers
     look: float = 0.5
+    # why nothing more is started
+    gave_up: PangeoHpcError | None = None
 
     async def _start(self) -> None:
         await super()._start()
+        self._said: set[str] = set()
+        for plugin in plugins(self):
+            await self.scheduler.register_scheduler_plugin(plugin, idempotent=True)
         _open.add(self)
+
+    def give_up(self, error: PangeoHpcError) -> None:
+        """Start nothing more, and let everything that needs more workers end with this error.
+
+        That is `scale`, `wait_for_workers` and each future that no worker is left or on its way
+        for. May be called from any thread; the first error counts.
+        """
+        if self.gave_up is None:
+            self.gave_up = error
+            self._look_for_hopeless()
+
+    def _look_for_hopeless(self) -> None:
+        for plugin in list(self.scheduler.plugins.values()):
+            if isinstance(plugin, HopelessTasks):
+                plugin.look()
+
+    def on_their_way(self) -> bool:
+        """Tell whether a unit that has been started may still bring workers, or has some."""
+        return bool(self.workers)
+
+    def warn(self, text: str) -> None:
+        """Tell the person one line, once for each text."""
+        if text not in self._said:
+            self._said.add(text)
+            announce(text)
+
+    def states(self) -> dict[str, JobStatus]:
+        """Return the last known state of each unit by its name, without asking anybody."""
+        return {}
+
+    def queue_wait(self) -> float | None:
+        """Return how many seconds units of late had to wait in the queue, None if not known."""
+        return None
 
     @property
     def adapt(self) -> Any:
@@ -67,11 +109,14 @@ class WorkerCluster(SpecCluster):
             return
         self.sync(self._forget_ended)
         self.check_scale(n)
+        if self.gave_up is not None and n > len(self.workers) * self.workers_per_unit:
+            raise self.gave_up
         self._respecify(n)
         self.sync(self._correct_state)
 
     def check_scale(self, n: int) -> None:
         """Raise UsageError for a number of workers that cannot be."""
+        self.keys.check()
         if n < 0:
             raise UsageError(f"{n} is not a number of workers", hint="give 0 or more")
 
@@ -96,12 +141,13 @@ class WorkerCluster(SpecCluster):
                     have = error.available_workers
                     raise WorkerStartTimeoutError(have, n_workers, timeout) from None
 
-    async def _problem(self, wanted: int) -> WorkerJobFailed | None:
+    async def _problem(self, wanted: int) -> PangeoHpcError | None:
         """Return why so many workers will never be there, or None while they may come."""
         problems = await self._ended_units()
         alive = len(self.workers) - len(problems)
-        enough = alive * self.workers_per_unit >= wanted
-        return None if enough or not problems else next(iter(problems.values()))
+        if alive * self.workers_per_unit >= wanted:
+            return None
+        return self.gave_up or next(iter(problems.values()), None)
 
     async def _ended_units(self) -> dict[str, WorkerJobFailed]:
         """Return the units that ended by themselves, by name, and what to say of each."""

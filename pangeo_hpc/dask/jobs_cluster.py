@@ -99,7 +99,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
             security=security,
             silence_logs="error",
             scheduler_cls=Scheduler,
-            scheduler_options={"folder": folder, "host": host, "port": 0, "dashboard": False},
+            scheduler_options={"folder": folder, "host": host, "port": 0},
             # what dask-jobqueue itself wants to know about a job
             config_name=_SECTION,
             cores=shape.processes * shape.threads,

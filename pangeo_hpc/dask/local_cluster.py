@@ -54,7 +54,6 @@ def scheduler_spec(folder: Path, host: str, security: Any) -> dict[str, Any]:
         "port": 0,
         "protocol": "tls://",
         "security": security,
-        "dashboard": False,
     }
     return {"cls": Scheduler, "options": options}
 

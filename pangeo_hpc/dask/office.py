@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pangeo_hpc import allocation, envs, files, jobs, private
 from pangeo_hpc.allocation import Allocation
+from pangeo_hpc.dask import sweep
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, variables_of
 from pangeo_hpc.dask.place import address_of, announce
 from pangeo_hpc.dask.security import VALID, make_keys
@@ -16,6 +17,7 @@ from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.machine import this_machine
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import Scheduler, SchedulerOptions
+from pangeo_hpc.server.boards import CLUSTERS
 from pangeo_hpc.site import NodeType, Person, Site, current_person, load_site
 from pangeo_hpc.units import parse_memory
 
@@ -177,11 +179,13 @@ class Office:
         """Make the private folder of a new cluster; those of long ago go."""
         from pangeo_hpc.dask.cluster import remove_old
 
-        home = self.site.user_state_path(self.person) / "clusters"
+        home = self.site.user_state_path(self.person) / CLUSTERS
         with files.refusals(home):
             private.ensure_directory(home)
             remove_old(home, VALID.days)
+            sweep.sweep(home)
             folder = private.ensure_directory(home / jobs.with_nonce(self.name))
+        sweep.own(folder)
         files.write_json(folder / "site.json", self.site.dump(), mode=0o600)
         return folder
 
@@ -192,7 +196,7 @@ class Office:
         environment, disk = self.environment, self.node.local_disk
         return WorkerCommand(
             python=environment.python,
-            keys=make_keys(folder / "tls"),
+            keys=make_keys(folder / sweep.KEYS),
             shape=shape,
             setup=environment.setup,
             variables=variables_of(self.site, self.person, environment, folder / "site.json"),

@@ -11,23 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pangeo_hpc import private
+from pangeo_hpc.dask import sweep
+from pangeo_hpc.errors import ClusterTooOld
 
 if TYPE_CHECKING:
     from distributed.security import Security
 
 # A job may wait in the queue for weeks before its workers present these.
-VALID = timedelta(days=90)
+VALID = timedelta(days=30)
 # Clocks of compute nodes differ: a certificate of this very second is not valid yet on some.
 _EARLIER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The certificate, which is its own authority, and the key of one cluster."""
+    """The certificate, which is its own authority, and the key of one cluster.
+
+    Nobody can join it with them after `until`.
+    """
 
     folder: Path
     certificate: Path
     key: Path
+    until: datetime
+
+    def check(self, now: datetime | None = None) -> None:
+        """Raise ClusterTooOld once nobody can join the cluster any more."""
+        if (now or datetime.now(UTC)) >= self.until:
+            end = self.until.strftime("%Y-%m-%d %H:%M UTC")
+            text = f"the keys of this cluster were valid for {VALID.days} days, until {end}"
+            hint = "nothing can connect any more: close it and start a new one"
+            raise ClusterTooOld(text, hint=hint)
 
     def security(self) -> "Security":
         """Return them as Dask takes them, the same for every role."""
@@ -43,6 +57,7 @@ class Keys:
     def remove(self) -> None:
         """Remove the files; nobody can join the cluster afterwards."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        sweep.disown(self.folder.parent)
 
 
 def make_keys(folder: Path, now: datetime | None = None) -> Keys:
@@ -50,12 +65,14 @@ def make_keys(folder: Path, now: datetime | None = None) -> Keys:
 
     Raise NotAllowed if the directory is there and not private.
     """
-    certificate, key = _generate(now or datetime.now(UTC))
+    made = now or datetime.now(UTC)
+    certificate, key = _generate(made)
     private.ensure_directory(folder)
     return Keys(
         folder=folder,
         certificate=private.put(folder, "certificate", certificate),
         key=private.put(folder, "key", key),
+        until=made + VALID,
     )
 
 

@@ -6,10 +6,14 @@ from typing import Any
 
 import dask
 import distributed
+from distributed.http.routing import RoutingApplication
+
+from pangeo_hpc.dask.dashboard import ROUTES, Dashboard, is_possible, origins
+from pangeo_hpc.dask.place import announce
 
 
 class _NoHTTP:
-    """Replaces the part of a Dask server that listens for HTTP.
+    """Replaces the part of a Dask server that listens for HTTP at a port.
 
     Scheduler and worker open a plain HTTP port whatever their options say, TLS or not: every user
     of the host reads logs, call stacks and task names there (distributed 2026.8.0).
@@ -23,23 +27,59 @@ class Worker(_NoHTTP, distributed.Worker):
     """A Dask worker that is reached over TLS only."""
 
 
-class Scheduler(_NoHTTP, distributed.Scheduler):
+class Scheduler(distributed.Scheduler):
     """A Dask scheduler that is reached over TLS only, with a directory of its own in `folder`.
 
     A server puts its directory first on `sys.path`, and the usual one, /tmp/dask-scratch-space, may
-    belong to somebody else (distributed 2026.8.0).
+    belong to somebody else (distributed 2026.8.0). Its dashboard is at a socket that only its user
+    can reach, where this environment can draw one.
     """
 
     def __init__(self, *, folder: Path, **options: Any) -> None:
         self._own = folder / "dask-scratch-space"
         self._own.mkdir(mode=0o700, exist_ok=True)
-        # a lock would keep other processes out, of which there are none, and some shared
-        # filesystems have none
-        place = {"temporary-directory": str(folder), "distributed.worker.use-file-locking": False}
-        with dask.config.set(place):
-            super().__init__(**options)
+        self._board = _dashboard(folder)
+        place = {
+            "temporary-directory": str(folder),
+            # a lock would keep other processes out, of which there are none, and some shared
+            # filesystems have none
+            "distributed.worker.use-file-locking": False,
+            "distributed.scheduler.http.routes": list(ROUTES),
+            "distributed.scheduler.dashboard.bokeh-application.allow_websocket_origin": origins(
+                folder.name
+            ),
+        }
+        try:
+            with dask.config.set(place):
+                super().__init__(dashboard=self._board is not None, **options)
+        except BaseException:
+            self._leave()
+            raise
+
+    def start_http_server(self, routes: Any, *_arguments: Any, **_options: Any) -> None:
+        """Listen at the dashboard's socket, and at no port."""
+        if self._board is not None:
+            self.http_application = RoutingApplication(routes)
+            self.http_server = self._board.serve(self.http_application)
 
     async def close(self, *arguments: Any, **options: Any) -> None:
-        """End the scheduler and remove its directory."""
-        await super().close(*arguments, **options)
+        """End the scheduler and remove its directories."""
+        try:
+            await super().close(*arguments, **options)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._board is not None:
+            self._board.close()
         shutil.rmtree(self._own, ignore_errors=True)
+
+
+def _dashboard(folder: Path) -> Dashboard | None:
+    if not is_possible():
+        return None
+    try:
+        return Dashboard(folder)
+    except OSError as error:
+        announce(f"no Dask dashboard: {error}")
+        return None

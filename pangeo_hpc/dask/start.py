@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pangeo_hpc import jobs
+from pangeo_hpc.dask.link import tell_dashboard
 from pangeo_hpc.dask.office import Office
 from pangeo_hpc.dask.place import Where, announce, choose, in_notebook
 from pangeo_hpc.errors import UsageError, WorkerJobFailed
@@ -56,6 +57,7 @@ def start_cluster(
     choice = choose(where, office.kind, office.here, notebook=in_notebook())
     starters = {"jobs": office.on_jobs, "local": office.on_this_machine, "allocation": office.fill}
     cluster, number = starters[choice.where](workers, choice.why)
+    tell_dashboard(cluster.folder)
     return _scaled(cluster, number, wait=choice.where != "jobs")
 
 

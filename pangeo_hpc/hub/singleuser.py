@@ -20,8 +20,9 @@ from pangeo_hpc import allocation, private, scratch
 from pangeo_hpc.envs.kernels import Offer, kernels, write
 from pangeo_hpc.hub.state import proof_key
 from pangeo_hpc.server import address, notes, wording
+from pangeo_hpc.server.boards import CLUSTERS
 from pangeo_hpc.server.handler import add_proof
-from pangeo_hpc.server.pages import add_watch, offer_to_lab
+from pangeo_hpc.server.pages import add_dashboards, add_watch, offer_to_lab
 from pangeo_hpc.server.watch import Told
 from pangeo_hpc.site import Site, current_person, load_site
 
@@ -94,6 +95,7 @@ def told(site_file: Path, token: str) -> Told:
         node=socket.gethostname(),
         node_type=os.environ.get(NODE_TYPE),
         dask=work_folder(site_file),
+        clusters=load_site(site_file).user_state_path(current_person()) / CLUSTERS,
         ends=lambda: allocation.known_end(here),
         tell=lambda activity: tell(activity, token),
         words=wording.read(site_file.parent),
@@ -118,6 +120,7 @@ def launch(listening: socket.socket, kernel: str | None, about: Told) -> None:
             base = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
             key = bytes.fromhex(proof_key(token))
             add_proof(self.web_app, base, key, here, port)
+            add_dashboards(self.web_app, base, about, self.log)
             self._watch = add_watch(self.web_app, base, about, self.log)
             self._watch.begin()
             self.http_server.add_socket(listening)

@@ -18,6 +18,7 @@ from pangeo_hpc.files import make_directory
 from pangeo_hpc.lab.folder import Order, Server, Start
 from pangeo_hpc.server import notes, wording
 from pangeo_hpc.server.address import Wish, bind, choose
+from pangeo_hpc.server.boards import CLUSTERS
 from pangeo_hpc.server.watch import Told
 from pangeo_hpc.site import current_person, load_site
 
@@ -82,11 +83,12 @@ def offered(start: Start, order: Order) -> Offer:
 
 def told(start: Start) -> Told:
     """Return what the server is told of its job."""
-    here = allocation.current()
+    here, site = allocation.current(), load_site(start.site_file)
     return Told(
         job=here.job_id if here else None,
         node=socket.gethostname(),
         dask=start.path / "work",
+        clusters=site.user_state_path(current_person()) / CLUSTERS,
         ends=lambda: allocation.known_end(here),
         words=wording.read(start.path),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pangeo_hpc.errors import JobFailed
 from pangeo_hpc.lab.folder import Server, Start
 from pangeo_hpc.server import proof
-from pangeo_hpc.server.address import is_loopback, resolved
+from pangeo_hpc.server.address import is_loopback, login_host, resolved
 from pangeo_hpc.site import Person, Site
 
 # Seconds in which a server that told its port has to answer from here.
@@ -74,18 +74,6 @@ def ssh_line(site: Site, person: Person, start: Start, server: Server) -> str | 
     host = login_host(site.login_hosts, socket.gethostname())
     target = f"{server.port}:{name_for(server.address, server.node)}:{server.port}"
     return shlex.join(["ssh", "-N", "-L", target, f"{person.user}@{host}"])
-
-
-def login_host(known: Iterable[str], here: str) -> str:
-    """Return the host to log in to: of those the site knows the one we are on, else the first.
-
-    Where it knows none, this host.
-    """
-    hosts = list(known)
-    for host in hosts:
-        if host == here or host.partition(".")[0] == here.partition(".")[0]:
-            return host
-    return hosts[0] if hosts else here
 
 
 def name_for(address: str, node: str, resolve: Callable[[str], Iterable[str]] = resolved) -> str:

@@ -9,7 +9,7 @@ from jupyter_server.serverapp import ServerApp
 from tornado.httpserver import HTTPServer
 
 from pangeo_hpc.server.handler import add_proof
-from pangeo_hpc.server.pages import add_watch, offer_to_lab
+from pangeo_hpc.server.pages import add_dashboards, add_watch, offer_to_lab
 from pangeo_hpc.server.watch import Told, Watch
 
 
@@ -71,6 +71,7 @@ def make_server(
     server.identity_provider.token_generated = False
     os.environ.pop("JUPYTER_TOKEN_FILE")
     add_proof(server.web_app, server.base_url, token.encode(), address, port)
+    add_dashboards(server.web_app, server.base_url, told, server.log)
     server.watch = add_watch(server.web_app, server.base_url, told, server.log)
     return server
 

@@ -114,6 +114,18 @@ def is_loopback(address: str) -> bool:
     return address.startswith("127.")
 
 
+def login_host(known: Iterable[str], here: str) -> str:
+    """Return the host to log in to: of those the site knows the one we are on, else the first.
+
+    Where it knows none, this host.
+    """
+    hosts = list(known)
+    for host in hosts:
+        if host == here or host.partition(".")[0] == here.partition(".")[0]:
+            return host
+    return hosts[0] if hosts else here
+
+
 def _route(towards: str) -> str | None:
     """Return the address of ours from which packets to an address would go."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

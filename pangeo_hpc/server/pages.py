@@ -10,6 +10,7 @@ from typing import Any
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
+from pangeo_hpc.server.boards import VARIABLE
 from pangeo_hpc.server.watch import Told, Watch
 from pangeo_hpc.server.work import OURS, PRESENT
 
@@ -77,6 +78,23 @@ def add_watch(application: web.Application, base: str, told: Told, log: Any) -> 
         ],
     )
     return watch
+
+
+def add_dashboards(application: web.Application, base: str, told: Told, log: Any) -> None:
+    """Let a Jupyter server show the dashboards of the user's Dask clusters at `base`.
+
+    Without jupyter-server-proxy it says so once, and shows none.
+    """
+    # of a server that started this one
+    os.environ.pop(VARIABLE, None)
+    if told.clusters is None:
+        return
+    try:
+        from pangeo_hpc.server.dashboards import add_handlers
+    except ImportError as error:
+        log.warning("pangeo-hpc: dashboards of Dask clusters cannot be shown here: %s", error)
+        return
+    add_handlers(application, base, told.clusters)
 
 
 def offer_to_lab() -> None:

@@ -29,6 +29,7 @@ Tell = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 class Told:
     """What a server is told when it starts. `node` is its host, `dask` takes Dask's notes.
 
+    `clusters` is the folder of the user's Dask clusters, whose dashboards it shows.
     `ends` finds out when the job is over, and may ask the scheduler; `tell` speaks to a hub.
     `words` are those of our extension, from `wording.read`.
     """
@@ -37,6 +38,7 @@ class Told:
     node: str
     node_type: str | None = None
     dask: Path | None = None
+    clusters: Path | None = None
     ends: Callable[[], datetime | None] = lambda: None
     tell: Tell | None = None
     words: Mapping[str, Any] = field(default_factory=lambda: wording.told(english()))

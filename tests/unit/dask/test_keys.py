@@ -24,11 +24,11 @@ def test_private_files(tmp_path: Path) -> None:
 
 
 def test_valid_while_jobs_wait(tmp_path: Path) -> None:
-    """They hold through a month in the queue, and for nodes whose clocks are behind."""
+    """They hold through a month, in the queue too, and for nodes whose clocks are behind."""
     now = datetime(2030, 1, 1, tzinfo=UTC)
     keys = make_keys(tmp_path / "tls", now)
     certificate = x509.load_pem_x509_certificate(keys.certificate.read_bytes())
-    assert certificate.not_valid_after_utc > now + timedelta(days=30)
+    assert certificate.not_valid_after_utc == keys.until == now + timedelta(days=30)
     assert certificate.not_valid_before_utc < now - timedelta(hours=1)
 
 

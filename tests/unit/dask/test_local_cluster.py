@@ -6,9 +6,12 @@ import re
 import socket
 import ssl
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -17,11 +20,13 @@ from distributed import Client, worker_client
 from distributed.exceptions import WorkerStartTimeoutError
 
 from pangeo_hpc import start_cluster
-from pangeo_hpc.dask import start
+from pangeo_hpc.dask import dashboard, start, sweep
 from pangeo_hpc.dask.cluster import WorkerCluster, remove_old
 from pangeo_hpc.dask.local_cluster import LocalCluster
 from pangeo_hpc.dask.security import make_keys
-from pangeo_hpc.errors import NotAllowed, UsageError, WorkerJobFailed
+from pangeo_hpc.errors import ClusterTooOld, NotAllowed, UsageError, WorkerJobFailed
+from pangeo_hpc.server import boards
+from pangeo_hpc.server.boards import Board
 from pangeo_hpc.site import Site
 from tests.unit.dask.conftest import load, outside_jobs
 
@@ -78,8 +83,9 @@ def test_computes_and_leaves_nothing(site: Site, capfd: pytest.CaptureFixture[st
     assert sorted(path.suffix for path in cluster.folder.iterdir()) == [".json", ".log", ".log"]
     said = capfd.readouterr()
     assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert "programs of this machine" in said.err
+    first, second = said.err.splitlines()
+    assert "programs of this machine" in first
+    assert "its dashboard: http://localhost:" in second
 
 
 def test_its_files_are_private(shared: WorkerCluster) -> None:
@@ -135,22 +141,80 @@ def test_every_port_wants_a_certificate(shared: WorkerCluster) -> None:
                 assert b"HTTP" not in plain.recv(100)
         nobody = ssl.create_default_context()
         nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection(place, timeout=5) as plain, nobody.wrap_socket(plain) as told:
-            assert not heard(told)
+        with socket.create_connection(place, timeout=5) as plain:
+            assert not heard(plain, nobody)
 
 
-def heard(connection: ssl.SSLSocket) -> bytes:
+def heard(plain: socket.socket, context: ssl.SSLContext) -> bytes:
     """Return what a server says; with TLS 1.3 it refuses a client only after the handshake."""
-    with suppress(ssl.SSLError, ConnectionError):
+    with suppress(ssl.SSLError, ConnectionError), context.wrap_socket(plain) as connection:
         connection.sendall(b"x")
         return connection.recv(1)
     return b""
 
 
-def test_no_dashboard(shared: WorkerCluster) -> None:
-    """There is no dashboard and no link to one."""
-    assert shared.dashboard_link == ""
+def test_its_dashboard(shared: WorkerCluster) -> None:
+    """It answers at a private socket, by any of its own names and to no page from elsewhere."""
+    board = Board.read(shared.folder)
+    boards.check(Path(board.socket))
+    port = re.fullmatch(r"http://localhost:(\d+)/status", shared.dashboard_link)
+    assert port
     assert shared.scheduler_info["services"] == {}
+    assert asked(board, "/status").startswith(b"HTTP/1.1 200")
+    assert asked(board, "/proxy/1/127.0.0.1/").startswith(b"HTTP/1.1 404")
+    handshake = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+                 "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==")  # fmt: skip
+    for origin, status in ((f"localhost:{port[1]}", 101), ("localhost:1", 403), ("evil", 403)):
+        said = asked(board, "/status/ws", *handshake, f"Origin: http://{origin}")
+        assert said.startswith(b"HTTP/1.1 %d" % status), (origin, said)
+
+
+def asked(board: Board, path: str, *headers: str) -> bytes:
+    """Return the beginning of what a dashboard answers."""
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(board.socket)
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.recv(1000)
+
+
+def test_its_dashboard_goes_with_it(site: Site) -> None:
+    """After the end there is no socket, no record, no key, and no link."""
+    with start_cluster(site=site, workers=0, name="test") as cluster:
+        place = Path(Board.read(cluster.folder).socket).parent
+        assert place.is_dir() and (cluster.folder / sweep.KEYS).is_dir()
+    assert not place.exists()
+    assert [path.name for path in cluster.folder.iterdir()] == ["site.json"]
+    assert cluster.dashboard_link == ""
+
+
+def test_without_bokeh(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An environment without it is told of once, and the cluster works."""
+    monkeypatch.setitem(sys.modules, "distributed.dashboard.scheduler", None)
+    dashboard.is_possible.cache_clear()
+    try:
+        for _ in range(2):
+            with start_cluster(site=site, workers=0, name="test") as cluster:
+                assert cluster.dashboard_link == ""
+                assert cluster.get_client().ncores() == {}
+    finally:
+        dashboard.is_possible.cache_clear()
+    said = capfd.readouterr().err
+    assert said.count("no Dask dashboard") == 1
+    assert "its dashboard" not in said
+
+
+def test_too_old(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster older than its keys says so where something would connect."""
+    with start_cluster(site=site, workers=0, name="test") as cluster:
+        old = replace(cluster.keys, until=datetime.now(UTC))
+        monkeypatch.setattr(cluster, "keys", old)
+        for action in (cluster.get_client, lambda: cluster.scale(1)):
+            with pytest.raises(ClusterTooOld, match="start a new one"):
+                action()
 
 
 def test_scale(cluster: WorkerCluster) -> None:

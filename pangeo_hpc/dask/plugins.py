@@ -1,0 +1,19 @@
+"""The plugins that the scheduler of every cluster gets; each of them has a module of its own."""
+
+from typing import TYPE_CHECKING
+
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from pangeo_hpc.dask.age import Age
+from pangeo_hpc.dask.hopeless import HopelessTasks
+
+if TYPE_CHECKING:
+    from pangeo_hpc.dask.cluster import WorkerCluster
+
+
+def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
+    """Return the plugins of a cluster's scheduler, which runs in this process."""
+    return [
+        HopelessTasks(cluster),
+        Age(cluster),
+    ]
