@@ -1,9 +1,12 @@
 """Login servers and jobs at one hub, through the wrapper, for real users."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psutil
@@ -11,10 +14,15 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
+from tests.cluster.failing import page
 from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
+from tests.cluster.stream import Stream
 
 LOGIN = "  profiles: [login, batch]\n  login: {cores: 1, memory: 1 GiB}\n"
+SLOW = """\
+  slow: {queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", setup: ["sleep 20"]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +30,7 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub that offers login servers and jobs."""
     ensure_hub_machine()
     end_all_jobs(cluster)
-    with HubRunner(cluster, extra_hub=LOGIN) as runner:
+    with HubRunner(cluster, extra_hub=LOGIN, extra_node_types=SLOW) as runner:
         yield runner
 
 
@@ -112,6 +120,63 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
     await_ready(hub, alice, "alice", "big")
     assert alice.stop("alice", "big") in (202, 204)
     assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 30)
+
+
+def test_all_are_found_again(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """Pending, starting and running servers outlive kill -9 of hub and proxy, each with a route.
+
+    What is up has its route while others still wait. One that waits has its page, and is cancelled.
+    """
+    alice = hub.client("alice")
+    waits = {"node_type": "compute", "cores": "1", "memory": "1 GiB"}
+    wishes = {
+        "login": {"profile": "login"},
+        "runs": waits,
+        "starts": {"node_type": "slow"},
+        "waits": {**waits, "option.begin": "now+60"},
+        "never": {**waits, "option.begin": "now+3000"},
+    }
+    for name in ("login", "runs", "waits", "never", "starts"):
+        assert alice.spawn("alice", name, wishes[name]) in (201, 202), alice.said
+    await_ready(hub, alice, "alice", "login", "runs")
+
+    def kept() -> dict[str, tuple[str, str]]:
+        return {each["server"]: (each["name"], each["job"]) for each in status(hub)}
+
+    def states() -> dict[str, str]:
+        lines = cluster.admin(["squeue", "-h", "-o", "%i %T"]).splitlines()
+        return dict(line.split() for line in lines)
+
+    assert wait_until(lambda: all(job for _, job in kept().values()), 60)
+    before = kept()
+    assert wait_until(lambda: states().get(before["starts"][1]) == "RUNNING", 60), states()
+    assert not alice.server("alice", "starts")["ready"]
+    hub.kill()
+    os.kill(hub.proxy_pid(), signal.SIGKILL)
+    hub.start()
+    alice = hub.client("alice")
+
+    def opens(name: str) -> bool:
+        return alice.open(f"/user/alice/{name}/lab")[0] == 200
+
+    for name in ("login", "runs", "starts"):
+        await_ready(hub, alice, "alice", name)
+        # one that has just been found again may still be busy with its first answers
+        assert wait_until(partial(opens, name), 60, every=1), tail(hub.log, 60)
+    assert alice.server("alice", "never")["pending"] == "spawn"
+    Stream(alice, "alice", "never").says("waits in the queue")
+    assert before["never"][1] in page(alice, "never")
+    assert alice.stop("alice", "never") in (202, 204)
+    assert wait_until(lambda: before["never"][1] not in states(), 30), tail(hub.log, 60)
+    assert wait_until(lambda: "gone from the queue" in page(alice, "never"), 30)
+    await_ready(hub, alice, "alice", "waits")
+    assert wait_until(lambda: opens("waits"), 60, every=1), tail(hub.log, 60)
+    del before["never"]
+    assert kept() == before
+    for name in before:
+        assert alice.stop("alice", name) in (202, 204)
+    assert wait_until(lambda: not states(), 60), tail(hub.log, 60)
+    assert wait_until(lambda: "login" not in listeners(hub, "alice"), 30), tail(hub.log, 60)
 
 
 def test_no_other_profile_starts_anything(hub: HubRunner, cluster: SlurmCluster) -> None:

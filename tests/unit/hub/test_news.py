@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pangeo_hpc.errors import SchedulerUnreachable
-from pangeo_hpc.hub import adoption
+from pangeo_hpc.hub import adoption, following, postmortem
 from pangeo_hpc.hub import spawner as room
 from pangeo_hpc.hub.office import Office
 from pangeo_hpc.hub.poller import HISTORY_DELAY, Poller
@@ -137,8 +137,8 @@ def server(
     monkeypatch.setattr(SiteSpawner, "server", None)
     monkeypatch.setattr(room.time, "time", lambda: now)
     monkeypatch.setattr(room.time, "monotonic", lambda: 1000.0)
-    monkeypatch.setattr(room.address, "resolved", lambda name: iter(["10.0.0.1"]))
-    monkeypatch.setattr(room.proof, "connect", connect)
+    monkeypatch.setattr(following.address, "resolved", lambda name: iter(["10.0.0.1"]))
+    monkeypatch.setattr(following.proof, "connect", connect)
     return spawner, done
 
 
@@ -191,7 +191,7 @@ def test_a_server_that_does_not_prove_itself_is_nowhere(monkeypatch: pytest.Monk
     async def silent(*_: Any) -> Any:
         return room.SpawnException("did not report", reason="silent")
 
-    monkeypatch.setattr(room.postmortem, "silent", silent)
+    monkeypatch.setattr(postmortem, "silent", silent)
     assert asyncio.run(spawner.get_url()) == adoption.NOWHERE
     assert "no route" in done
 

@@ -9,7 +9,7 @@ from jupyterhub import orm
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from traitlets.config import Config
 
-from pangeo_hpc.hub import forms, office, profiles
+from pangeo_hpc.hub import forms, office, profiles, remembering
 from pangeo_hpc.hub import spawner as spawners
 from pangeo_hpc.hub.profiles import LoginSpawner, SiteProfilesSpawner
 from pangeo_hpc.hub.spawner import A_LONG_TIME, SiteSpawner
@@ -33,7 +33,7 @@ def made(tmp_path, monkeypatch):
     monkeypatch.setattr(profiles, "person_of", lambda user: ALICE)
     monkeypatch.setattr(spawners, "person_of", lambda user: ALICE)
     session = Session()
-    monkeypatch.setattr(spawners, "inspect", lambda row: SimpleNamespace(session=session))
+    monkeypatch.setattr(remembering, "inspect", lambda row: SimpleNamespace(session=session))
     office.office.cache_clear()
     config = Config()
     for section in ("SiteProfilesSpawner", "SiteSpawner"):
