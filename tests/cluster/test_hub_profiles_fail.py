@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.daemons import tail, wait_until
+from tests.cluster.daemons import tail, until, wait_until
 from tests.cluster.failing import AT_ONCE, MARK, hungry, known, page, retry
 from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
@@ -73,14 +73,11 @@ def test_login_servers_that_fail(hub: HubRunner, cluster: SlurmCluster) -> None:
     assert as_a_job(alice) == {"profile": ["batch"], "node_type": ["short"], "memory": ["256 MiB"]}
 
     assert alice.spawn("alice", "", {"profile": "login"}) in (201, 202), alice.said
+    queue = cluster.directory / "shared/alice/state/localqueue"
+    until(lambda: list(queue.glob("*/2/job.json")))
     hub.kill()
-    queue = cluster.directory / "shared/alice/state"
-
-    def over() -> bool:
-        states = [each.read_text() for each in queue.glob("**/ended/*/state.json")]
-        return sum("OUT_OF_MEMORY" in each for each in states) == 2
-
-    assert wait_until(over, 60), list(queue.glob("**/state.json"))
+    ended = queue / "ended/2/state.json"
+    until(lambda: ended.exists() and "OUT_OF_MEMORY" in ended.read_text())
     hub.start()
     alice = hub.client("alice")
     assert wait_until(lambda: words in page(alice, ""), 60), tail(hub.log, 60)
