@@ -76,9 +76,12 @@ class GivenBack:
 def note(path: Path, entry: GivenBack) -> None:
     """Add one line to the journal, readable for the hub's account only."""
     line = json.dumps({**asdict(entry), "core_hours": round(entry.core_hours, 4)}) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(line.encode())
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        # the line of before may have been cut by a full disk
+        file.write((line if file.read(1) in (b"", b"\n") else f"\n{line}").encode())
         file.flush()
         os.fsync(file.fileno())
 

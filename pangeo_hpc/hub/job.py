@@ -80,7 +80,7 @@ def admit(site: Site, person: Person, user: str) -> None:
 
 
 def plain_error(error: PangeoHpcError) -> dict[str, Any]:
-    """Return an error as JSON-able values; `desk.revive_error` takes it back."""
+    """Return an error as JSON-able values; `answers.error` takes it back."""
     told: dict[str, Any] = {"kind": type(error).__name__, "text": error.text, "hint": error.hint}
     if isinstance(error, RequestRefused | SiteError):
         told["problems"] = [

@@ -100,6 +100,8 @@ class SiteProfilesSpawner(Shared, ProfilesSpawner):
     def take_up(self, given: Mapping[str, Any]) -> None:
         """Choose the child by what was asked, before hooks look at it."""
         self.user_options = self.hold(given)
+        # one of before may be left where the hub was killed while it stopped a server
+        self.child_spawner, self.child_state = None, {}
         self.construct_child()
 
     # -- the child ---------------------------------------------------------------------------

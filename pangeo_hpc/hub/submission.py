@@ -8,6 +8,7 @@ from traitlets import Float
 from pangeo_hpc.errors import PangeoHpcError, SchedulerUnreachable, UnknownName
 from pangeo_hpc.hub import choices, login, postmortem, usage
 from pangeo_hpc.hub.following import FollowingSpawner
+from pangeo_hpc.hub.state import ServerState
 from pangeo_hpc.schedulers.base import JobStatus
 
 # Until the same order is given again where the scheduler gave no answer, in seconds.
@@ -47,12 +48,43 @@ class SubmittingSpawner(FollowingSpawner):
                 # the same order again never makes a second job
                 self.log.warning("%s: %s", self._log_name, error.text)
                 await asyncio.sleep(_AGAIN)
+                if not self._is_wanted(state):
+                    await self._take_back(state)
+                    return
             except PangeoHpcError as error:
+                if not self._is_wanted(state):
+                    return
                 raise postmortem.refused(self, error) from error
             else:
                 break
+        if not self._is_wanted(state):
+            await self._take_back(state)
+            return
         self._remember(job=done.job, scheduler=done.scheduler)
         self.log.info("%s is job %s (%s)", self._log_name, done.job, state.name)
+
+    def _is_wanted(self, state: ServerState) -> bool:
+        """Tell whether a submission is still that of our server, which may have been stopped."""
+        return self.server_state is not None and self.server_state.name == state.name
+
+    async def _take_back(self, state: ServerState) -> None:
+        """Cancel the job of a server that was stopped before its submission was answered."""
+        user, name = self.user.name, state.name
+        while True:
+            try:
+                found = await self.office.desk.find(user, name)
+                if found is not None:
+                    await self.office.desk.cancel(user, [found.job], scheduler=found.scheduler)
+                    self.log.info("job %s (%s) was not wanted any more", found.job, name)
+            except SchedulerUnreachable as error:
+                self.log.warning("%s is not wanted any more: %s", name, error.text)
+                await asyncio.sleep(_AGAIN)
+            except PangeoHpcError as error:
+                # it was never taken, or only its user can find it now (`hub reconcile`)
+                self.log.info("%s is not wanted any more: %s", name, error.text)
+                return
+            else:
+                return
 
     async def _find(self) -> bool:
         """Find the job of a submission whose answer the hub did not live to see."""
