@@ -20,6 +20,7 @@ class AdoptingSpawner(SubmittingSpawner):
 
     # kept here, since the event loop itself does not keep a task
     _routing: "asyncio.Future[None] | None" = None
+    _awaited: "asyncio.Future[str] | None" = None
 
     async def get_url(self) -> str:
         """Return the URL of a server that was there before the hub, once it has proven itself.
@@ -33,7 +34,7 @@ class AdoptingSpawner(SubmittingSpawner):
             return url
         # the proxy may have outlived the hub, and the port may be a neighbour's by now
         await self._drop_route()
-        up = asyncio.ensure_future(self._found_again())
+        self._awaited = up = asyncio.ensure_future(self._found_again())
         if not state.port:
             # so that its page lives, and it can be cancelled
             self.outer.begin_start(asyncio.ensure_future(self._as_a_start(up)))
@@ -41,17 +42,25 @@ class AdoptingSpawner(SubmittingSpawner):
             self._routing = asyncio.ensure_future(self._routed(up))
         try:
             return await up
-        except SpawnException as error:
-            self.log.warning("%s: %s", self._log_name, error.log_message)
-            self.outer.expect_nobody()
-            return NOWHERE
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # somebody cancelled the server; the check, which JupyterHub cannot end, stays as it is
-            await asyncio.Event().wait()
-            raise
+        except Exception as error:  # noqa: BLE001 - it would end the hub, or its checks of all servers
+            words = error.log_message if isinstance(error, SpawnException) else repr(error)
+            self.log.warning("%s: %s", self._log_name, words)
+            if self.server_state is not None:
+                self.outer.expect_nobody()
+                return NOWHERE
+        # it was stopped; the check, which JupyterHub cannot end, stays as it is
+        await asyncio.Event().wait()
+        return NOWHERE
+
+    async def stop(self, now: bool = False) -> None:
+        """Wait for the server no longer, cancel its job, and wait until it is gone."""
+        if self._awaited is not None:
+            self._awaited.cancel()
+        await super().stop(now)
 
     async def _found_again(self) -> str:
         """Return the URL of a server whose submission the hub may not have lived to see."""
@@ -81,7 +90,7 @@ class AdoptingSpawner(SubmittingSpawner):
         """
         try:
             await self._checked(up)
-        except SpawnException:
+        except Exception:  # noqa: BLE001 - `get_url` has it, too
             return
         await self._add_route()
 

@@ -58,17 +58,22 @@ def await_ready(hub: HubRunner, browser: Browser, user: str, *servers: str) -> N
     assert wait_until(ready, 90, every=0.5), tail(hub.log, 80)
 
 
-def listeners(hub: HubRunner, user: str) -> dict[str, list[tuple[str, int]]]:
-    """Return the addresses that a user's notebook servers listen at, by the host they are on."""
-    found: dict[str, list[tuple[str, int]]] = {}
+def notebooks(hub: HubRunner, user: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Yield a user's notebook servers, each with the host it is on: login or node."""
     for process in psutil.process_iter(["username", "cmdline"]):
         words = process.info["cmdline"] or []
         ours = any(str(hub.cluster.directory) in word for word in words)
         if process.info["username"] == user and ours and "pangeo_hpc.hub.singleuser" in words:
-            where = "login" if words[-1] == "loopback" else "node"
-            for each in process.net_connections("inet"):
-                if each.status == psutil.CONN_LISTEN:
-                    found.setdefault(where, []).append((each.laddr.ip, each.laddr.port))
+            yield "login" if words[-1] == "loopback" else "node", process
+
+
+def listeners(hub: HubRunner, user: str) -> dict[str, list[tuple[str, int]]]:
+    """Return the addresses that a user's notebook servers listen at, by the host they are on."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for where, process in notebooks(hub, user):
+        for each in process.net_connections("inet"):
+            if each.status == psutil.CONN_LISTEN:
+                found.setdefault(where, []).append((each.laddr.ip, each.laddr.port))
     return found
 
 
@@ -94,6 +99,11 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
     assert (fit["jobs"], fit["servers"], fit["found"]) == (2, 2, [])
     there = listeners(hub, "alice")
     assert [ip for ip, _ in there["login"]] == ["127.0.0.1"]
+    # one core, whatever the host has
+    cores = [
+        process.cpu_affinity() for where, process in notebooks(hub, "alice") if where == "login"
+    ]
+    assert cores and {len(each) for each in cores} == {1}, cores
     header = next(hub.cluster.directory.glob(f"shared/alice/state/hub/{rows['']['name']}/job.sh"))
     assert "--memory=1024M" in header.read_text()
     assert "--cores=1" in header.read_text()
