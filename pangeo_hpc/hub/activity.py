@@ -87,7 +87,7 @@ class ActivityHandler(APIHandler):
         if entry is None:
             return
         try:
-            idle.note(self.journal, entry)
+            await asyncio.to_thread(idle.note, self.journal, entry)
         except OSError as error:
             self.log.warning("%s: %s", self.journal, error.strerror)
         self.log.info("job %s gave back %.2f core-hours", entry.job, entry.core_hours)

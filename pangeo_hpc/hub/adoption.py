@@ -5,49 +5,22 @@ JupyterHub only "checks" such servers. It cannot cancel a check, and tells nobod
 
 import asyncio
 import time
-from typing import Any
 
-from batchspawner import BatchSpawnerBase
 from jupyterhub.spawner import SpawnException
 
-from pangeo_hpc.hub.failure import Failure
-from pangeo_hpc.hub.state import ServerState
+from pangeo_hpc.hub import postmortem
+from pangeo_hpc.hub.submission import SubmittingSpawner
 
 # Where nobody but root can listen: what JupyterHub is told of a server that has not proven itself.
 NOWHERE = "http://127.0.0.1:1"
 
 
-class AdoptingSpawner(BatchSpawnerBase):
+class AdoptingSpawner(SubmittingSpawner):
     """What a spawner does whose server waits or starts while the hub is started anew."""
 
-    server_state: ServerState | None = None
-    # the last start, if nothing came of it
-    failure: Failure | None = None
-    _patience: int | None = None
-    http_timeout: Any
-    _check_pending: bool
-    _spawn_pending: bool
-    _spawn_future: "asyncio.Future[None] | None"
     # kept here, since the event loop itself does not keep a task
     _routing: "asyncio.Future[None] | None" = None
-
-    async def _until_up(self, *, adopted: float | None = None) -> str:
-        raise NotImplementedError
-
-    async def _proven(self, state: ServerState) -> tuple[str | None, bool]:
-        raise NotImplementedError
-
-    async def _drop_route(self) -> None:
-        raise NotImplementedError
-
-    async def _add_route(self) -> None:
-        raise NotImplementedError
-
-    def _known(self) -> ServerState:
-        raise NotImplementedError
-
-    def _stopped(self) -> Failure:
-        raise NotImplementedError
+    _awaited: "asyncio.Future[str] | None" = None
 
     async def get_url(self) -> str:
         """Return the URL of a server that was there before the hub, once it has proven itself.
@@ -61,26 +34,33 @@ class AdoptingSpawner(BatchSpawnerBase):
             return url
         # the proxy may have outlived the hub, and the port may be a neighbour's by now
         await self._drop_route()
-        up = asyncio.ensure_future(self._found_again())
+        self._awaited = up = asyncio.ensure_future(self._found_again())
         if not state.port:
             # so that its page lives, and it can be cancelled
-            self._spawn_pending = True
-            self._spawn_future = asyncio.ensure_future(self._as_a_start(up))
+            self.outer.begin_start(asyncio.ensure_future(self._as_a_start(up)))
         else:
             self._routing = asyncio.ensure_future(self._routed(up))
         try:
             return await up
-        except SpawnException as error:
-            self.log.warning("%s: %s", self._log_name, error.log_message)
-            self._patience, self.http_timeout = self.http_timeout, 1
-            return NOWHERE
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # somebody cancelled the server; the check, which JupyterHub cannot end, stays as it is
-            await asyncio.Event().wait()
-            raise
+        except Exception as error:  # noqa: BLE001 - it would end the hub, or its checks of all servers
+            words = error.log_message if isinstance(error, SpawnException) else repr(error)
+            self.log.warning("%s: %s", self._log_name, words)
+            if self.server_state is not None:
+                self.outer.expect_nobody()
+                return NOWHERE
+        # it was stopped; the check, which JupyterHub cannot end, stays as it is
+        await asyncio.Event().wait()
+        return NOWHERE
+
+    async def stop(self, now: bool = False) -> None:
+        """Wait for the server no longer, cancel its job, and wait until it is gone."""
+        if self._awaited is not None:
+            self._awaited.cancel()
+        await super().stop(now)
 
     async def _found_again(self) -> str:
         """Return the URL of a server whose submission the hub may not have lived to see."""
@@ -95,11 +75,11 @@ class AdoptingSpawner(BatchSpawnerBase):
         try:
             await self._checked(up)
         except asyncio.CancelledError:
-            self.failure = self._stopped()
-            self._check_pending, self._spawn_future = False, None
+            self.failure = postmortem.stopped(self)
+            self.outer.end_check()
             raise
         finally:
-            self._spawn_pending = False
+            self.outer.end_start()
         await self._add_route()
 
     async def _routed(self, up: "asyncio.Future[str] | None" = None) -> None:
@@ -110,7 +90,7 @@ class AdoptingSpawner(BatchSpawnerBase):
         """
         try:
             await self._checked(up)
-        except SpawnException:
+        except Exception:  # noqa: BLE001 - `get_url` has it, too
             return
         await self._add_route()
 
@@ -118,5 +98,5 @@ class AdoptingSpawner(BatchSpawnerBase):
         if up is not None:
             await up
         # JupyterHub has no event for the end of its check
-        while self._check_pending:  # noqa: ASYNC110
+        while not self.outer.is_checked:  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pangeo_hpc import errors
-from pangeo_hpc.errors import PangeoHpcError, Problem, SchedulerUnreachable
-from pangeo_hpc.hub import tickets
-from pangeo_hpc.jobs.record import revive
+from pangeo_hpc.errors import SchedulerUnreachable
+from pangeo_hpc.hub import answers, tickets
 from pangeo_hpc.run import AsyncRunner, Command, arun
 from pangeo_hpc.schedulers.base import JobStatus
 from pangeo_hpc.site import Person
@@ -27,7 +25,6 @@ NEWS_TIMEOUT = 20.0
 # A user can stop the program with a debugger and say anything in its place.
 MOST = 1 << 22
 _QUOTED = 1000
-_NO_ANSWER = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 T = TypeVar("T")
 
@@ -107,7 +104,11 @@ class Desk:
         def read(answer: Mapping[str, Any]) -> dict[str, JobStatus]:
             # what a user's program says counts for their own jobs only
             told = {job_id: answer["jobs"].get(job_id) for job_id in jobs}
-            return {job_id: revive(kept) for job_id, kept in told.items() if kept is not None}
+            return {
+                job_id: answers.state(job_id, kept)
+                for job_id, kept in told.items()
+                if kept is not None
+            }
 
         return await self._order("status", ticket, read, seconds=NEWS_TIMEOUT)
 
@@ -224,8 +225,8 @@ class Desk:
             answer: dict[str, Any] = json.loads(result.stdout)
             if "error" not in answer:
                 return read(answer)
-            error = revive_error(answer["error"])
-        except _NO_ANSWER as problem:
+            error = answers.error(answer["error"])
+        except answers.STRANGE as problem:
             said = (str(problem) if result.returncode == 0 else result.words)[:_QUOTED]
             text = f"the hub's program could not act as {ticket.user}: {said}"
             hint = "pangeo-hpc doctor --hub checks the sudo rule and the program"
@@ -242,26 +243,6 @@ class Desk:
 _MINIMAL = dict.fromkeys(
     ("HOME", "USER", "LOGNAME", "SHELL", "SLURM_CONF", "PBS_CONF_FILE", "PBS_SERVER")
 ) | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-
-
-def revive_error(told: Mapping[str, Any]) -> PangeoHpcError:
-    """Return the error that the program told of; one of an unknown kind is a plain one."""
-    kind = getattr(errors, str(told.get("kind")), PangeoHpcError)
-    text, hint = str(told.get("text")), told.get("hint")
-    if not (isinstance(kind, type) and issubclass(kind, PangeoHpcError)):
-        return PangeoHpcError(text, hint=hint)
-    if "problems" in told:
-        return kind([_problem(each) for each in told["problems"]])  # type: ignore[arg-type]
-    return kind(text, hint=hint)
-
-
-def _problem(told: Mapping[str, Any]) -> Problem:
-    """Return one problem; a program of before does not name the texts of the catalogue."""
-    values = {str(name): str(value) for name, value in (told.get("values") or {}).items()}
-    key, hint_key = (str(told.get(name) or "") for name in ("key", "hint_key"))
-    return Problem(
-        told["path"], told["text"], told["hint"], key=key, hint_key=hint_key, values=values
-    )
 
 
 def person_of(user: str) -> Person:

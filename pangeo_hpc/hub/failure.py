@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from jupyterhub.spawner import SpawnException
 
-from pangeo_hpc.hub.choices import OPTION
+from pangeo_hpc.hub.choices import BATCH, OPTION
 from pangeo_hpc.schedulers.base import JobState
 from pangeo_hpc.texts import Texts
 
@@ -69,6 +69,8 @@ class Failure:
                 for name, value in asked.items()
                 if name not in _OF_A_NODE_TYPE and not name.startswith(OPTION)
             }
+            if "profile" in asked:
+                asked["profile"] = BATCH
         return asked | dict(self.changes)
 
     def said_state(self, texts: Texts) -> str:

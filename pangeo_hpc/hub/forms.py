@@ -15,6 +15,7 @@ from pangeo_hpc.hub import fields, usage
 from pangeo_hpc.schedulers.base import Account
 
 if TYPE_CHECKING:
+    from pangeo_hpc.hub.remembering import Shared
     from pangeo_hpc.hub.spawner import SiteSpawner
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -130,7 +131,7 @@ def remembered(spawner: "SiteSpawner") -> dict[str, list[str]]:
     return given if not problems_of(spawner, given) else {}
 
 
-def link(spawner: "SiteSpawner", choices: Mapping[str, str]) -> str:
+def link(spawner: "Shared", choices: Mapping[str, str]) -> str:
     """Return the address that fills the form with choices and starts nothing."""
     return f"{_path(spawner, 'spawn')}?{urlencode(choices)}"
 
@@ -140,7 +141,7 @@ def ask_path(spawner: "SiteSpawner") -> str:
     return _path(spawner, "api/pangeo-hpc/form")
 
 
-def _path(spawner: "SiteSpawner", place: str) -> str:
+def _path(spawner: "Shared", place: str) -> str:
     from jupyterhub.utils import url_escape_path, url_path_join
 
     names = [spawner.user.escaped_name, *([url_escape_path(spawner.name)] if spawner.name else [])]

@@ -4,7 +4,6 @@ The journal is one JSON object per line, written by the hub alone; a reader may 
 """
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -12,9 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pangeo_hpc.hub import bodies
+
 JOURNAL = "given-back.jsonl"
 _LARGEST = 10_000
 _MOST_WORK, _LONGEST = 20, 300
+# Three years, in seconds; not a number and infinity are no less.
+_FOR_EVER = 1e8
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,11 @@ class Report:
 
 def read_report(body: bytes) -> Report | None:
     """Return the report in a request, None for anything that is not exactly one."""
-    if len(body) > _LARGEST:
-        return None
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(given, dict) or set(given) != {"idle", "work"}:
+    given = bodies.read(body, ("idle", "work"), longest=_LARGEST)
+    if given is None:
         return None
     idle, work = given["idle"], given["work"]
-    if type(idle) not in (int, float) or not math.isfinite(idle) or not 0 <= idle < 1e8:
+    if type(idle) not in (int, float) or not 0 <= idle < _FOR_EVER:
         return None
     if not isinstance(work, list) or not all(isinstance(each, str) for each in work):
         return None
@@ -78,9 +76,12 @@ class GivenBack:
 def note(path: Path, entry: GivenBack) -> None:
     """Add one line to the journal, readable for the hub's account only."""
     line = json.dumps({**asdict(entry), "core_hours": round(entry.core_hours, 4)}) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(line.encode())
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        # the line of before may have been cut by a full disk
+        file.write((line if file.read(1) in (b"", b"\n") else f"\n{line}").encode())
         file.flush()
         os.fsync(file.fileno())
 

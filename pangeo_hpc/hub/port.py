@@ -6,6 +6,7 @@ from typing import Any
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
+from pangeo_hpc.hub import bodies
 from pangeo_hpc.hub.spawner import SiteSpawner, of_ours
 
 PATH = r"/api/pangeo-hpc/port"
@@ -43,15 +44,8 @@ class PortHandler(APIHandler):
 
 def read_port(body: bytes) -> int | None:
     """Return the port in a request, None for anything that is not exactly one port."""
-    if len(body) > _LARGEST:
-        return None
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(given, dict) or set(given) != {"port"}:
-        return None
-    port = given["port"]
+    given = bodies.read(body, ("port",), longest=_LARGEST)
+    port = given["port"] if given is not None else None
     return port if type(port) is int and LOWEST <= port <= HIGHEST else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pangeo_hpc.errors import PangeoHpcError, RequestRefused
-from pangeo_hpc.hub import choices, logmarks
+from pangeo_hpc.hub import choices, login, logmarks, metrics
 from pangeo_hpc.hub.desk import Log, person_of
 from pangeo_hpc.hub.diagnosis import Facts, Limits, diagnose
 from pangeo_hpc.hub.failure import STOPPED, Failure, ServerFailed
@@ -15,7 +15,8 @@ from pangeo_hpc.schedulers.base import JobStatus
 from pangeo_hpc.texts import Texts
 
 if TYPE_CHECKING:
-    from pangeo_hpc.hub.spawner import SiteSpawner
+    from pangeo_hpc.hub.following import FollowingSpawner
+    from pangeo_hpc.hub.remembering import RememberingSpawner, Shared
 
 # More than is shown: the cause can stand above what ended last.
 LINES = 400
@@ -23,7 +24,7 @@ LINES = 400
 KEPT = 500
 
 
-def refused(spawner: "SiteSpawner", error: PangeoHpcError) -> ServerFailed:
+def refused(spawner: "RememberingSpawner", error: PangeoHpcError) -> ServerFailed:
     """Return why a job was not taken at all."""
     words = error.text
     if isinstance(error, RequestRefused):
@@ -34,34 +35,19 @@ def refused(spawner: "SiteSpawner", error: PangeoHpcError) -> ServerFailed:
     return _failed(spawner, Facts(error=error, limits=_limits(spawner)), words=words)
 
 
-async def ended(spawner: "SiteSpawner", status: JobStatus) -> ServerFailed:
+async def ended(spawner: "RememberingSpawner", status: JobStatus) -> ServerFailed:
     """Return how a job ended before its server was up."""
-    log = await _log(spawner)
-    facts = Facts(
-        status=status,
-        lines=log.lines,
-        exit_code=log.exit_code,
-        full=log.full,
-        limits=_limits(spawner),
-        who=_who(status.word, spawner.office.texts),
-    )
-    return _failed(spawner, facts)
+    return _failed(spawner, await _facts(spawner, status))
 
 
-async def silent(spawner: "SiteSpawner", status: JobStatus) -> ServerFailed:
+async def silent(spawner: "FollowingSpawner", status: JobStatus) -> ServerFailed:
     """Return why a job runs whose server never reported."""
-    log = await _log(spawner)
-    facts = Facts(
-        status=status,
-        lines=log.lines,
-        full=log.full,
-        silent=spawner.report_timeout,
-        limits=_limits(spawner),
-    )
-    return _failed(spawner, facts)
+    facts = await _facts(spawner, status)
+    # a job that runs has no exit status; one that began anew may have left that of its first try
+    return _failed(spawner, replace(facts, exit_code=None, silent=spawner.report_timeout))
 
 
-def stopped(spawner: "SiteSpawner") -> Failure:
+def stopped(spawner: "RememberingSpawner") -> Failure:
     """Return what is remembered of a start that was cancelled from the hub."""
     texts, state = spawner.office.texts, spawner.server_state
     return Failure(
@@ -74,7 +60,7 @@ def stopped(spawner: "SiteSpawner") -> Failure:
     )
 
 
-def again(spawner: "SiteSpawner", kept: Failure | None) -> Failure | None:
+def again(spawner: "Shared", kept: Failure | None) -> Failure | None:
     """Return a failure that JupyterHub kept, with its log if this very hub saw it."""
     if kept is None:
         return None
@@ -82,7 +68,7 @@ def again(spawner: "SiteSpawner", kept: Failure | None) -> Failure | None:
     return seen if seen is not None and seen.when == kept.when else kept
 
 
-def _failed(spawner: "SiteSpawner", facts: Facts, words: str = "") -> ServerFailed:
+def _failed(spawner: "RememberingSpawner", facts: Facts, words: str = "") -> ServerFailed:
     """Note a failure at its spawner, and return the exception that tells it."""
     texts, status = spawner.office.texts, facts.status
     found = diagnose(facts, texts)
@@ -101,6 +87,7 @@ def _failed(spawner: "SiteSpawner", facts: Facts, words: str = "") -> ServerFail
         lines=logmarks.shown(facts.lines, spawner.api_token),
     )
     spawner.failure = failure
+    metrics.failed(failure.kind)
     kept = spawner.office.failures
     kept.pop((spawner.user.name, spawner.name), None)
     kept[spawner.user.name, spawner.name] = failure
@@ -109,7 +96,19 @@ def _failed(spawner: "SiteSpawner", facts: Facts, words: str = "") -> ServerFail
     return ServerFailed(failure, texts, spawner.retry_link(failure))
 
 
-async def _log(spawner: "SiteSpawner") -> Log:
+async def _facts(spawner: "RememberingSpawner", status: JobStatus) -> Facts:
+    log = await _log(spawner)
+    return Facts(
+        status=status,
+        lines=log.lines,
+        exit_code=log.exit_code,
+        full=log.full,
+        limits=_limits(spawner),
+        who=_who(status.word, spawner.office.texts),
+    )
+
+
+async def _log(spawner: "RememberingSpawner") -> Log:
     """Return what the job left, and a line that says so if it cannot be read."""
     state = spawner.server_state
     if state is None:
@@ -120,15 +119,17 @@ async def _log(spawner: "SiteSpawner") -> Log:
         return Log((spawner.office.texts("failure.log_unreadable", words=error.text),))
 
 
-def _limits(spawner: "SiteSpawner") -> Limits | None:
+def _limits(spawner: "RememberingSpawner") -> Limits | None:
     """Return what was asked for, and how far it could have gone; None for what is no request."""
     site = spawner.office.site
     try:
         asked = choices.read(spawner.user_options)
         request = choices.decide(site, asked, person_of(spawner.user.name))
+        is_login = choices.profile(site, asked) == login.LOGIN
+        node = (login.prepared(site) if is_login else site).node_types[request.node_type]
     except (PangeoHpcError, KeyError):
         return None
-    node = site.node_types[request.node_type]
+    is_else_there = not is_login or choices.BATCH in spawner.office.hub.profiles
     return Limits(
         node_type=node.name,
         memory=request.memory or node.memory,
@@ -138,7 +139,7 @@ def _limits(spawner: "SiteSpawner") -> Limits | None:
         larger={
             name: other.max_memory
             for name, other in site.node_types.items()
-            if "notebook" in other.uses and name != node.name
+            if "notebook" in other.uses and (is_login or name != node.name) and is_else_there
         },
     )
 

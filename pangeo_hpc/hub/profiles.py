@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from jupyterhub.spawner import Spawner
-from traitlets import Callable, List, Unicode, Union, default
+from traitlets import Callable, Unicode, Union, default
 from wrapspawner import ProfilesSpawner
 
 from pangeo_hpc.errors import RequestRefused, UnknownName
-from pangeo_hpc.hub import choices, forms
+from pangeo_hpc.hub import choices, forms, postmortem
 from pangeo_hpc.hub.choices import BATCH
 from pangeo_hpc.hub.desk import person_of
+from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.login import LOGIN
-from pangeo_hpc.hub.office import Office, office
+from pangeo_hpc.hub.remembering import Shared
 from pangeo_hpc.hub.spawner import A_LONG_TIME, SiteSpawner
 from pangeo_hpc.hub.state import ServerState
 from pangeo_hpc.server import address
@@ -37,26 +38,15 @@ class LoginSpawner(SiteSpawner):
 CLASSES: Mapping[str, type[SiteSpawner]] = {BATCH: SiteSpawner, LOGIN: LoginSpawner}
 
 
-class SiteProfilesSpawner(ProfilesSpawner):
+class SiteProfilesSpawner(Shared, ProfilesSpawner):
     """Offers the profiles of the site YAML and starts no other."""
-
-    site_file = Unicode(help="The site YAML; the program that acts as users has its own.").tag(
-        config=True
-    )
-    program = List(
-        Unicode(), help="The program that acts as users, as an argv without the verb."
-    ).tag(config=True)
-
-    usage_file = Unicode(help="The hub's file of what servers really used.").tag(config=True)
 
     # wrapspawner's takes text only
     options_form = Union([Unicode(), Callable()], config=True)
 
-    _patience: int | None = None
     child_spawner: Any
     child_config: Any
     child_state: Any
-    http_timeout: Any
 
     def __init__(self, **given: Any) -> None:
         # a child gets all that JupyterHub gave us, and later what was changed since
@@ -65,11 +55,6 @@ class SiteProfilesSpawner(ProfilesSpawner):
         self._born = asyncio.Event()
         super().__init__(**given)
         self.observe(self._pass_on, names=sorted(set(Spawner.class_trait_names()) - _OURS))
-
-    @property
-    def office(self) -> Office:
-        """Return what all spawners share."""
-        return office(self.site_file, tuple(self.program))
 
     @property
     def server_state(self) -> ServerState | None:
@@ -115,6 +100,8 @@ class SiteProfilesSpawner(ProfilesSpawner):
     def take_up(self, given: Mapping[str, Any]) -> None:
         """Choose the child by what was asked, before hooks look at it."""
         self.user_options = self.hold(given)
+        # one of before may be left where the hub was killed while it stopped a server
+        self.child_spawner, self.child_state = None, {}
         self.construct_child()
 
     # -- the child ---------------------------------------------------------------------------
@@ -155,6 +142,7 @@ class SiteProfilesSpawner(ProfilesSpawner):
         """Take up what was remembered, also of a time when the site had one profile only."""
         if "server" in state:
             state = {"profile": BATCH, "child_state": dict(state)}
+        self.failure = postmortem.again(self, Failure.revive(state.get("failure") or {}))
         self.child_state = dict(state.get("child_state") or {})
         if self.child_state:
             kind = state.get("profile")
@@ -162,17 +150,19 @@ class SiteProfilesSpawner(ProfilesSpawner):
             self.construct_child()
 
     def get_state(self) -> dict[str, Any]:
-        """Return what is remembered over a restart of the hub; nothing without a server."""
+        """Return what is remembered over a restart of the hub; without a server, how it failed."""
         if self.child_spawner is None:
-            return {}
+            return {"failure": self.failure.plain()} if self.failure else {}
         self.child_state = self.child_spawner.get_state()
         return {"profile": self.child_profile, "child_state": self.child_state}
 
     def clear_state(self) -> None:
-        """Forget the server that was."""
+        """Forget the server that was, but not what became of it."""
+        if self.child_spawner is not None:
+            self.failure = self.child_spawner.failure
         super().clear_state()
         self._born.clear()
-        self.http_timeout, self._patience = self._patience or self.http_timeout, None
+        self.expect_somebody()
 
     # -- start, poll, stop -------------------------------------------------------------------
 
@@ -182,10 +172,7 @@ class SiteProfilesSpawner(ProfilesSpawner):
 
     async def get_url(self) -> str:
         """Return the URL of a server that was there before the hub; wait until it is up."""
-        child = self.construct_child()
-        url = await child.get_url()
-        self._patience, self.http_timeout = self.http_timeout, child.http_timeout
-        return url
+        return await self.construct_child().get_url()
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what the child tells of the wait, and something before there is one."""

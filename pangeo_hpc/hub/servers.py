@@ -70,7 +70,7 @@ def sweep(place: Path, now: float) -> list[Path]:
     """
     removed = []
     for folder in sorted(place.glob("jupyter-*")):
-        age = (now - folder.stat().st_mtime) / 86400
+        age = (now - folder.lstat().st_mtime) / 86400
         over = (folder / "exit").exists() or not (folder / "job.json").exists()
         if age > (_KEPT if over else _LONGEST) and not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)

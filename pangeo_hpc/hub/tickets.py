@@ -3,12 +3,13 @@
 The hub writes it to the program's standard input as JSON; nothing of it stands in an argv.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pangeo_hpc.errors import Problem, RequestRefused
+from pangeo_hpc.errors import Problem, RequestRefused, UsageError
 
 FORMAT = 1
 # All that the program does as a user; the sudo rule names exactly these.
@@ -46,6 +47,17 @@ class Ticket:
     def plain(self) -> dict[str, Any]:
         """Return what is written to the program: only what is said."""
         return {"format": FORMAT, **{key: value for key, value in asdict(self).items() if value}}
+
+
+def parse(given: bytes) -> Ticket:
+    """Return the ticket that was sent. Raise UsageError for what is no JSON, else as `read`."""
+    if len(given) > LARGEST:
+        raise UsageError("the order is too long")
+    try:
+        value = json.loads(given)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the order is not JSON: {error}") from None
+    return read(value)
 
 
 def read(given: Any) -> Ticket:

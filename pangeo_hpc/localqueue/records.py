@@ -76,7 +76,7 @@ class Standing:
     """Where one element stands. Times are seconds of the epoch, memory is in bytes.
 
     UNKNOWN is a record that cannot be read. `supervisor` and `script` are the processes that watch
-    over the element and that are the root of its tree.
+    over the element and that are the root of its tree; `cores` are the numbers of those it runs on.
     """
 
     state: JobState = JobState.PENDING
@@ -89,6 +89,7 @@ class Standing:
     restarts: int = 0
     supervisor: ProcessId | None = None
     script: ProcessId | None = None
+    cores: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what is written to the disk."""
@@ -102,8 +103,9 @@ class Standing:
                 **_fields(value)
                 | {"state": JobState[value["state"]]}
                 | {name: _identity(value.get(name)) for name in ("supervisor", "script")}
+                | {"cores": tuple(value.get("cores", ()))}
             )
-            numbers = (standing.started, standing.ended, standing.memory_used)
+            numbers = (standing.started, standing.ended, standing.memory_used, *standing.cores)
             _check(_are((int, float), *(number for number in numbers if number is not None)))
         except (TypeError, ValueError, KeyError, AttributeError):
             return cls(state=JobState.UNKNOWN, reason="its record is damaged")

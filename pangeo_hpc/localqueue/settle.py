@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from pangeo_hpc.localqueue import trees
@@ -69,7 +69,11 @@ def holds(element: Element) -> bool:
     return element.standing.active or element.standing.state is JobState.UNKNOWN
 
 
-def begin(store: Store, wanted: str, capacity: Machine, now: float) -> Element | None:
+# Makes of a number of cores, and of those that jobs of this queue have, the ones for one more.
+Picker = Callable[[int, Collection[tuple[int, ...]]], tuple[int, ...]]
+
+
+def begin(store: Store, wanted: str, capacity: Machine, now: float, pick: Picker) -> Element | None:
     """Take a pending element for the calling process to run, or return None if it must not.
 
     This is where cores and memory are held to the machine's, whoever asks: under the lock, against
@@ -80,7 +84,8 @@ def begin(store: Store, wanted: str, capacity: Machine, now: float) -> Element |
         if not found or found[0].standing.state is not JobState.PENDING:
             return None
         element = found[0]
-        held = [claim_of(other, now) for other in store.active() if holds(other)]
+        others = [other for other in store.active() if holds(other)]
+        held = [claim_of(other, now) for other in others]
         mine = claim_of(element, now)
         if mine.cores + sum(claim.cores for claim in held) > capacity.cores:
             return None
@@ -91,6 +96,7 @@ def begin(store: Store, wanted: str, capacity: Machine, now: float) -> Element |
             started=now,
             supervisor=trees.myself(),
             restarts=element.standing.restarts,
+            cores=pick(mine.cores, [other.standing.cores for other in others]),
         )
         return store.write(element, standing)
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import FrameType
 
 from pangeo_hpc.errors import PangeoHpcError
-from pangeo_hpc.localqueue import trees
+from pangeo_hpc.localqueue import cores, trees
 from pangeo_hpc.localqueue.launch import daemon_of, start_daemon
 from pangeo_hpc.localqueue.pulse import wake
 from pangeo_hpc.localqueue.records import Element, Standing
@@ -40,7 +40,7 @@ def supervise(
     store: Store, wanted: str, settings: Settings, environ: Mapping[str, str]
 ) -> JobState | None:
     """Run one element from its start to its end; return None if it was not to be started."""
-    element = begin(store, wanted, settings.capacity(), time.time())
+    element = begin(store, wanted, settings.capacity(), time.time(), cores.pick)
     if element is None:
         return None
     supervisor = _Supervisor(store, element, settings, environ)
@@ -89,6 +89,7 @@ class _Supervisor:
             tree = trees.descendants([os.getpid()])
             self._judge(tree)
             self._signal(tree)
+            cores.hold(tree, self.element.standing.cores)
             self._revive_daemon()
             self._sleep()
         if self.revived:
@@ -103,7 +104,9 @@ class _Supervisor:
     def _start(self) -> None:
         """Start the script, and write down that it runs. Raise OSError if that is not possible."""
         started = time.time()
-        self.script = start_script(self.store, self.element, started)
+        # only the script: a daemon that we start is to see the whole machine
+        with cores.held_to(self.element.standing.cores):
+            self.script = start_script(self.store, self.element, started)
         trees.sacrifice(self.script.pid)
         self.deadline = time.monotonic() + self.element.job.walltime
         self._write(

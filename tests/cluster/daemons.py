@@ -136,6 +136,11 @@ def wait_until(ready: Callable[[], object], seconds: float, every: float = 0.1) 
     return True
 
 
+def until(ready: Callable[[], object], seconds: float = 120, every: float = 0.1) -> None:
+    """Wait until ready returns something true; fail if it does not in time."""
+    assert wait_until(ready, seconds, every), f"waited for {seconds} s"
+
+
 def wait_for_socket(daemon: Daemon, path: Path, seconds: float = 30) -> None:
     """Wait until a Unix socket takes connections."""
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import machine
+from tests.cluster.daemons import until, wait_until
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
@@ -92,14 +92,13 @@ class Doctor:
 
     def queue(self) -> str:
         """Return the jobs of doctors that are in the queue."""
-        # one that was cancelled while it ran is gone a moment later
-        deadline = time.monotonic() + 15
-        while True:
+
+        def jobs() -> str:
             listed = self.cluster.admin(["squeue", "--noheader", "--format=%i %j %T"])
-            jobs = "".join(line for line in listed.splitlines(True) if " doctor-" in line)
-            if not jobs or time.monotonic() > deadline:
-                return jobs
-            time.sleep(0.3)
+            return "".join(line for line in listed.splitlines(True) if " doctor-" in line)
+
+        # one that was cancelled while it ran is gone a moment later
+        return "" if wait_until(lambda: not jobs(), 15, every=0.3) else jobs()
 
 
 @pytest.fixture(scope="module")
@@ -417,7 +416,7 @@ def test_a_full_cluster_is_no_problem(doctor: Doctor, bob: ClusterUser) -> None:
     words = ["sbatch", "--parsable", "-N4", "--exclusive", "--time=5", "--output=/dev/null"]
     job = bob.run([*words, "--wrap=sleep 300"]).stdout.strip()
     try:
-        wait_for(lambda: "RUNNING" in bob.run(["squeue", "-h", "-j", job, "-o%T"]).stdout)
+        until(lambda: "RUNNING" in bob.run(["squeue", "-h", "-j", job, "-o%T"]).stdout)
         found = doctor("--timeout", "4 seconds", code=0)
     finally:
         bob.run(["scancel", job])
@@ -460,7 +459,7 @@ def test_interrupted(doctor: Doctor, alice: ClusterUser, number: int, by_root: b
         child = alice.popen(argv)  # type: ignore[assignment]
     with child:
         queue = ["squeue", "--noheader", "--format=%j"]
-        wait_for(lambda: "doctor-" in alice.run(queue).stdout)
+        until(lambda: "doctor-" in alice.run(queue).stdout)
         child.send_signal(number)
         _, said = child.communicate(timeout=60)
     assert child.returncode == 130, said
@@ -632,10 +631,3 @@ def test_an_environment_that_was_not_built(doctor: Doctor, tmp_path: Path) -> No
     wrong = only(found, "environments")
     assert wrong["text"] == "environment later has a spec but is not built"
     assert wrong["path"] == "environments.later"
-
-
-def wait_for(ready: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

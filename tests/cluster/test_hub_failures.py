@@ -1,52 +1,34 @@
 """Servers that wait, and servers that really fail so: each says why, in time, with a way on."""
 
-import html
-import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import wait_until
+from tests.cluster.failing import AT_ONCE, MARK, hungry, known, page, retry
 from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Event, Stream
 
 INTERVAL = 5
 NODE_TYPES = """\
-  hungry:
-    queue: compute
-    cores: 1
-    memory: 300 MiB
-    max_memory: 2 GiB
-    walltime: "00:10:00"
-    setup: ["{eater}"]
-  late: {{queue: short, cores: 1, memory: 500 MiB, walltime: "00:01:00", max_walltime: "00:02:00",
-    setup: ["sleep 200"]}}
-  bare: {{queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
-    directives: ["--nodelist=c3"]}}
-  full: {{queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
+  late: {queue: short, cores: 1, memory: 500 MiB, walltime: "00:01:00", max_walltime: "00:02:00",
+    setup: ["sleep 200"]}
+  bare: {queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
+    directives: ["--nodelist=c3"]}
+  full: {queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
     directives: ["--nodelist=c4"],
-    options: {{begin: {{directive: "--begin={{value}}", pattern: "now\\\\+[0-9]+"}}}}}}
-  charged: {{queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00", account: required}}
-  held: {{queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", directives: ["--hold"]}}
-  slow: {{queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", setup: ["sleep 8"]}}
+    options: {begin: {directive: "--begin={value}", pattern: "now\\\\+[0-9]+"}}}
+  charged: {queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00", account: required}
+  held: {queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", directives: ["--hold"]}
+  slow: {queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", setup: ["sleep 8"]}
 """
-# what a user's program says, and the hub's log must not
-MARK = "a-word-of-alice"
-EATER = f"""\
-#!/usr/bin/python3
-import time
-print("<b>{MARK}</b>", flush=True)
-eaten = bytearray(b"x") * (1 << 30)
-time.sleep(20)
-"""
-CONFIG = """
+CONFIG = f"""
 def change(spawner):
     if spawner.name == "far":
         # a hub that its nodes cannot reach: nobody listens there
@@ -56,8 +38,7 @@ def change(spawner):
 
 c.Spawner.pre_spawn_hook = change
 # an answer at once, so that what fails in seconds is seen in the stream of events, too
-c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
-c.JupyterHub.authenticate_prometheus = False
+{AT_ONCE}c.JupyterHub.authenticate_prometheus = False
 """
 PLAIN = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
 
@@ -66,10 +47,7 @@ PLAIN = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
 def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub whose site has node types on which servers fail, each in its own way."""
     ensure_hub_machine()
-    eater = cluster.directory / "eater.py"
-    eater.write_text(EATER)
-    eater.chmod(0o755)
-    types = NODE_TYPES.format(eater=eater)
+    types = NODE_TYPES + hungry(cluster)
     interval = f"{INTERVAL} seconds"
     with HubRunner(
         cluster, interval=interval, extra_node_types=types, extra_config=CONFIG
@@ -93,30 +71,6 @@ def start(browser: Browser, server: str, user: str = "alice", **options: object)
     """Ask for a server and read its events."""
     assert browser.spawn(user, server, options) in (201, 202), browser.said
     return Stream(browser, user, server)
-
-
-def page(browser: Browser, server: str, user: str = "alice") -> str:
-    """Return what the page of a server shows after it was loaded anew, without the tags."""
-    _, text = browser.open(f"/hub/spawn-pending/{user}/{server}")
-    return text
-
-
-def retry(text: str) -> dict[str, list[str]]:
-    """Return the choices in the link of a failure to the form."""
-    found = re.search(r'class="btn btn-primary pangeo-retry" href="([^"]+)"', text)
-    assert found, text
-    return parse_qs(urlparse(html.unescape(found[1])).query)
-
-
-def known(cluster: SlurmCluster, job: str, seconds: float = 90) -> float:
-    """Return when the scheduler's history knows the end of a job."""
-
-    def ended() -> bool:
-        words = cluster.admin(["sacct", "-n", "-P", "-X", "-j", job, "-o", "State"])
-        return bool(words.strip()) and not re.match(r"PENDING|RUNNING|REQUEUED", words)
-
-    assert wait_until(ended, seconds, every=0.2), job
-    return time.time()
 
 
 def in_time(cluster: SlurmCluster, stream: Stream) -> Event:

@@ -1,9 +1,12 @@
 """Login servers and jobs at one hub, through the wrapper, for real users."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psutil
@@ -11,10 +14,15 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
+from tests.cluster.failing import page
 from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
+from tests.cluster.stream import Stream
 
 LOGIN = "  profiles: [login, batch]\n  login: {cores: 1, memory: 1 GiB}\n"
+SLOW = """\
+  slow: {queue: compute, cores: 1, memory: 1 GiB, walltime: "00:10:00", setup: ["sleep 20"]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +30,7 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub that offers login servers and jobs."""
     ensure_hub_machine()
     end_all_jobs(cluster)
-    with HubRunner(cluster, extra_hub=LOGIN) as runner:
+    with HubRunner(cluster, extra_hub=LOGIN, extra_node_types=SLOW) as runner:
         yield runner
 
 
@@ -50,17 +58,22 @@ def await_ready(hub: HubRunner, browser: Browser, user: str, *servers: str) -> N
     assert wait_until(ready, 90, every=0.5), tail(hub.log, 80)
 
 
-def listeners(hub: HubRunner, user: str) -> dict[str, list[tuple[str, int]]]:
-    """Return the addresses that a user's notebook servers listen at, by the host they are on."""
-    found: dict[str, list[tuple[str, int]]] = {}
+def notebooks(hub: HubRunner, user: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Yield a user's notebook servers, each with the host it is on: login or node."""
     for process in psutil.process_iter(["username", "cmdline"]):
         words = process.info["cmdline"] or []
         ours = any(str(hub.cluster.directory) in word for word in words)
         if process.info["username"] == user and ours and "pangeo_hpc.hub.singleuser" in words:
-            where = "login" if words[-1] == "loopback" else "node"
-            for each in process.net_connections("inet"):
-                if each.status == psutil.CONN_LISTEN:
-                    found.setdefault(where, []).append((each.laddr.ip, each.laddr.port))
+            yield "login" if words[-1] == "loopback" else "node", process
+
+
+def listeners(hub: HubRunner, user: str) -> dict[str, list[tuple[str, int]]]:
+    """Return the addresses that a user's notebook servers listen at, by the host they are on."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for where, process in notebooks(hub, user):
+        for each in process.net_connections("inet"):
+            if each.status == psutil.CONN_LISTEN:
+                found.setdefault(where, []).append((each.laddr.ip, each.laddr.port))
     return found
 
 
@@ -86,6 +99,11 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
     assert (fit["jobs"], fit["servers"], fit["found"]) == (2, 2, [])
     there = listeners(hub, "alice")
     assert [ip for ip, _ in there["login"]] == ["127.0.0.1"]
+    # one core, whatever the host has
+    cores = [
+        process.cpu_affinity() for where, process in notebooks(hub, "alice") if where == "login"
+    ]
+    assert cores and {len(each) for each in cores} == {1}, cores
     header = next(hub.cluster.directory.glob(f"shared/alice/state/hub/{rows['']['name']}/job.sh"))
     assert "--memory=1024M" in header.read_text()
     assert "--cores=1" in header.read_text()
@@ -112,6 +130,63 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
     await_ready(hub, alice, "alice", "big")
     assert alice.stop("alice", "big") in (202, 204)
     assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 30)
+
+
+def test_all_are_found_again(hub: HubRunner, cluster: SlurmCluster) -> None:
+    """Pending, starting and running servers outlive kill -9 of hub and proxy, each with a route.
+
+    What is up has its route while others still wait. One that waits has its page, and is cancelled.
+    """
+    alice = hub.client("alice")
+    waits = {"node_type": "compute", "cores": "1", "memory": "1 GiB"}
+    wishes = {
+        "login": {"profile": "login"},
+        "runs": waits,
+        "starts": {"node_type": "slow"},
+        "waits": {**waits, "option.begin": "now+60"},
+        "never": {**waits, "option.begin": "now+3000"},
+    }
+    for name in ("login", "runs", "waits", "never", "starts"):
+        assert alice.spawn("alice", name, wishes[name]) in (201, 202), alice.said
+    await_ready(hub, alice, "alice", "login", "runs")
+
+    def kept() -> dict[str, tuple[str, str]]:
+        return {each["server"]: (each["name"], each["job"]) for each in status(hub)}
+
+    def states() -> dict[str, str]:
+        lines = cluster.admin(["squeue", "-h", "-o", "%i %T"]).splitlines()
+        return dict(line.split() for line in lines)
+
+    assert wait_until(lambda: all(job for _, job in kept().values()), 60)
+    before = kept()
+    assert wait_until(lambda: states().get(before["starts"][1]) == "RUNNING", 60), states()
+    assert not alice.server("alice", "starts")["ready"]
+    hub.kill()
+    os.kill(hub.proxy_pid(), signal.SIGKILL)
+    hub.start()
+    alice = hub.client("alice")
+
+    def opens(name: str) -> bool:
+        return alice.open(f"/user/alice/{name}/lab")[0] == 200
+
+    for name in ("login", "runs", "starts"):
+        await_ready(hub, alice, "alice", name)
+        # one that has just been found again may still be busy with its first answers
+        assert wait_until(partial(opens, name), 60, every=1), tail(hub.log, 60)
+    assert alice.server("alice", "never")["pending"] == "spawn"
+    Stream(alice, "alice", "never").says("waits in the queue")
+    assert before["never"][1] in page(alice, "never")
+    assert alice.stop("alice", "never") in (202, 204)
+    assert wait_until(lambda: before["never"][1] not in states(), 30), tail(hub.log, 60)
+    assert wait_until(lambda: "gone from the queue" in page(alice, "never"), 30)
+    await_ready(hub, alice, "alice", "waits")
+    assert wait_until(lambda: opens("waits"), 60, every=1), tail(hub.log, 60)
+    del before["never"]
+    assert kept() == before
+    for name in before:
+        assert alice.stop("alice", name) in (202, 204)
+    assert wait_until(lambda: not states(), 60), tail(hub.log, 60)
+    assert wait_until(lambda: "login" not in listeners(hub, "alice"), 30), tail(hub.log, 60)
 
 
 def test_no_other_profile_starts_anything(hub: HubRunner, cluster: SlurmCluster) -> None:

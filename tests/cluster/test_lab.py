@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.browser import Browser
+from tests.cluster.daemons import until
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
@@ -56,13 +57,6 @@ def begin(cli: CommandLine, *words: str) -> "subprocess.Popen[str]":
     """
     argv = ["env", "--default-signal", "pangeo-hpc", "lab", "start", *words]
     return cli.user.popen(argv, cwd=cli.here, env={"PANGEO_HPC_SITE": str(cli.site)})
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def test_a_lab(cli: CommandLine, alice: ClusterUser, bob: ClusterUser) -> None:

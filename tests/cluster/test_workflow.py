@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from tests.cluster.daemons import until
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
 
@@ -73,13 +72,6 @@ def check(store: Path) -> xr.Dataset:
     xr.testing.assert_equal(found, reference())
     assert found.attrs["pangeo_hpc_state"] == "complete"
     return found
-
-
-def until(true: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def done(cli: CommandLine, run: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pangeo_hpc.errors import PangeoHpcError
-from pangeo_hpc.hub import job, tickets
+from pangeo_hpc.hub import job, orders, tickets
 from pangeo_hpc.hub.desk import Desk, Submitted
 from pangeo_hpc.hub.office import Office
 from pangeo_hpc.hub.poller import News, Poller
@@ -62,7 +62,7 @@ class HubSite:
         """Be the program that acts as a user: the same verbs, in this process."""
         try:
             ticket = tickets.read(json.loads(command.input or ""))
-            answer = job._VERBS[command.argv[-1]](self.site, self.person, ticket)
+            answer = orders.VERBS[command.argv[-1]](self.site, self.person, ticket)
         except PangeoHpcError as error:
             answer = {"error": job.plain_error(error)}
         return Result(command.argv, 0, json.dumps(answer))

@@ -9,24 +9,9 @@ import pytest
 
 from pangeo_hpc.run import Command, Result
 from pangeo_hpc.site import Person, Site, load_site
+from tests.unit.alpha import alpha
 
-SITE = """\
-name: alpha
-scheduler: slurm
-user_state: {state}/{{user}}
-node_types:
-  shared:
-    default: true
-    queue: shared
-    cores: 2
-    max_cores: 8
-    memory: 4 GiB
-    max_memory: 16 GiB
-    walltime: "01:00:00"
-    max_walltime: "04:00:00"
-    options:
-      reservation: {{directive: "--reservation={{value}}", pattern: "[a-z]+"}}
-  batch: {{cores: 1, memory: 1 GiB, walltime: "01:00:00", uses: [batch]}}
+HUB = """\
 environments:
   pangeo: {{prefix: /opt/envs/pangeo}}
 hub:
@@ -45,7 +30,7 @@ ALICE = Person("alice", 1001, 1001, "climate", Path("/home/alice"))
 def write_site(folder: Path, profiles: str = "[login, batch]", extra: str = "") -> Path:
     """Write a site YAML and return its path."""
     path = folder / "site.yaml"
-    path.write_text(SITE.format(state=folder / "state", profiles=profiles) + extra)
+    path.write_text(alpha(folder / "state", more=HUB.format(profiles=profiles) + extra))
     return path
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from pangeo_hpc import errors
 from pangeo_hpc.errors import Exit, PangeoHpcError, RequestRefused, SchedulerUnreachable
-from pangeo_hpc.hub import tickets
-from pangeo_hpc.hub.desk import Desk, Kept, Submitted, person_of, revive_error
+from pangeo_hpc.hub import answers, tickets
+from pangeo_hpc.hub.desk import Desk, Kept, Submitted, person_of
 from pangeo_hpc.hub.job import plain_error
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.run import Result, minimal_environment
@@ -137,7 +137,7 @@ def test_errors_keep_their_kind(error):
 @pytest.mark.parametrize("kind", ["SystemExit", "Exit", "Problem", "nothing", "__name__"])
 def test_an_error_of_an_unknown_kind(kind):
     """A name that is none of our errors makes a plain one."""
-    error = revive_error({"kind": kind, "text": "x", "hint": None})
+    error = answers.error({"kind": kind, "text": "x", "hint": None})
     assert type(error) is PangeoHpcError
     assert error.exit_code is Exit.NO
 

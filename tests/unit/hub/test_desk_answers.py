@@ -98,6 +98,49 @@ def test_news_of_others_jobs_is_not_heard() -> None:
     assert list(found) == ["7"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "8"},
+        {"walltime": 1e300},
+        {"walltime": 1e11},
+        {"started": "2026-01-01T00:00:00"},
+        {"started": 5},
+        {"reason": {"a": "b"}},
+        {"reason": "x" * 100_000},
+        {"nodes": [1]},
+        {"exit_code": "0"},
+        {"memory_used": 10**400},
+        {"restarts": None},
+        {"state": "elsewhere"},
+        {"more": 1},
+    ],
+)
+def test_a_state_of_strange_types_is_no_answer(changes: dict[str, Any]) -> None:
+    """One user's program cannot make the pages and the news of all users fail."""
+    running = keep(JobStatus(id="7", state=JobState.RUNNING, walltime=timedelta(hours=1)))
+    with pytest.raises(SchedulerUnreachable):
+        asyncio.run(desk({"jobs": {"7": {**running, **changes}}}).status("carol", ["7"]))
+
+
+@pytest.mark.parametrize("start", [10**400, "soon", [1]])
+def test_a_start_that_is_no_time(start: Any) -> None:
+    """A number too large for the machine is no answer, either."""
+    answer = {"script": "", "start": start, "said": ""}
+    with pytest.raises(SchedulerUnreachable):
+        asyncio.run(desk(answer).preview("carol", {}))
+
+
+def test_what_is_told_is_one_line_of_the_log() -> None:
+    """Nobody writes lines of their own into the hub's log, nor fills it."""
+    words = "no\n[I 2026-01-01 00:00:00] all is well\x1b[31m" + "x" * 10_000
+    with pytest.raises(UnknownName) as caught:
+        submit({"error": {"kind": "UnknownName", "text": words, "hint": words}})
+    for text in (caught.value.text, caught.value.hint or ""):
+        assert text.startswith("no [I 2026") and text.isprintable()
+        assert len(text) <= 4000
+
+
 def test_no_more_lines_than_were_asked_for() -> None:
     """A log of a million lines, or of things that are no lines, is cut."""
     answer = {"lines": [*range(1000)], "exit_code": "1", "job": None, "full": "x" * 100_000}

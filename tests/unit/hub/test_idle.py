@@ -50,6 +50,9 @@ def test_a_server_is_stopped_for_idleness_alone():
         b'{"idle": -1, "work": []}',
         b'{"idle": NaN, "work": []}',
         b'{"idle": 1e300, "work": []}',
+        b'{"idle": Infinity, "work": []}',
+        b'{"idle": ' + b"9" * 400 + b', "work": []}',
+        b"[" * 9000,
         b'{"idle": 1, "work": "busy"}',
         b'{"idle": 1, "work": [1]}',
         b'{"idle": 1, "work": [], "user": "bob"}',
@@ -96,3 +99,12 @@ def test_a_broken_line_hides_no_other(tmp_path):
         file.write('{"time": 3\n[1, 2]\n')
     note(path, entry(job="8"))
     assert [each.job for each in read(path)] == ["7", "8"]
+
+
+def test_an_entry_after_one_that_was_cut(tmp_path):
+    """What a full disk left of a line takes no other with it."""
+    path = tmp_path / "journal"
+    note(path, entry())
+    path.write_bytes(path.read_bytes()[:-20])
+    note(path, entry(time=2000.0))
+    assert read(path) == (entry(time=2000.0),)

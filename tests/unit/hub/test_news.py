@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pangeo_hpc.errors import SchedulerUnreachable
-from pangeo_hpc.hub import adoption
+from pangeo_hpc.errors import SchedulerUnreachable, UnknownName
+from pangeo_hpc.hub import adoption, following, postmortem, submission
 from pangeo_hpc.hub import spawner as room
 from pangeo_hpc.hub.office import Office
 from pangeo_hpc.hub.poller import HISTORY_DELAY, Poller
@@ -137,8 +137,8 @@ def server(
     monkeypatch.setattr(SiteSpawner, "server", None)
     monkeypatch.setattr(room.time, "time", lambda: now)
     monkeypatch.setattr(room.time, "monotonic", lambda: 1000.0)
-    monkeypatch.setattr(room.address, "resolved", lambda name: iter(["10.0.0.1"]))
-    monkeypatch.setattr(room.proof, "connect", connect)
+    monkeypatch.setattr(following.address, "resolved", lambda name: iter(["10.0.0.1"]))
+    monkeypatch.setattr(following.proof, "connect", connect)
     return spawner, done
 
 
@@ -191,7 +191,7 @@ def test_a_server_that_does_not_prove_itself_is_nowhere(monkeypatch: pytest.Monk
     async def silent(*_: Any) -> Any:
         return room.SpawnException("did not report", reason="silent")
 
-    monkeypatch.setattr(room.postmortem, "silent", silent)
+    monkeypatch.setattr(postmortem, "silent", silent)
     assert asyncio.run(spawner.get_url()) == adoption.NOWHERE
     assert "no route" in done
 
@@ -224,3 +224,51 @@ def test_a_server_found_again_is_routed_once_it_is_checked(
 
     asyncio.run(check())
     assert ("a route" in done) == there
+
+
+def starting(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> tuple[Any, list[Any]]:
+    """Return a server that has reported, and does not prove itself; then there is an error."""
+    spawner, done = server(monkeypatch, Known(running("7")), now=START - 30, listens="nobody")
+    monkeypatch.setattr(room.time, "monotonic", MONOTONIC)
+
+    async def until_up(*, adopted: float) -> str:
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(spawner, "_until_up", until_up)
+    return spawner, done
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), UnknownName("y"), OSError()])
+def test_no_server_keeps_the_hub_from_starting(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """JupyterHub ends with any error of the check of any server; that one is given up instead."""
+    spawner, done = starting(monkeypatch, error)
+    assert asyncio.run(spawner.get_url()) == adoption.NOWHERE
+    assert spawner.http_timeout == 1
+    assert "no route" in done
+
+
+def test_a_server_that_is_stopped_while_it_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it any more, and the check makes nothing of what becomes of its job."""
+    spawner, done = starting(monkeypatch, None)
+
+    async def stop(spawner: Any, now: bool) -> None:
+        done.append("stopped")
+
+    monkeypatch.setattr(submission.SubmittingSpawner, "stop", stop)
+
+    async def check() -> None:
+        url = asyncio.ensure_future(spawner.get_url())
+        await asyncio.wait([url], timeout=0.5)
+        await spawner.stop()
+        await asyncio.wait([url], timeout=0.1)
+        assert spawner._awaited.cancelled()
+        assert not url.done()
+        url.cancel()
+
+    asyncio.run(check())
+    assert done[-1] == "stopped"

@@ -9,8 +9,9 @@ from jupyterhub import orm
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from traitlets.config import Config
 
-from pangeo_hpc.hub import forms, office, profiles
+from pangeo_hpc.hub import forms, office, profiles, remembering
 from pangeo_hpc.hub import spawner as spawners
+from pangeo_hpc.hub.failure import Failure
 from pangeo_hpc.hub.profiles import LoginSpawner, SiteProfilesSpawner
 from pangeo_hpc.hub.spawner import A_LONG_TIME, SiteSpawner
 from pangeo_hpc.hub.state import ServerState
@@ -33,7 +34,7 @@ def made(tmp_path, monkeypatch):
     monkeypatch.setattr(profiles, "person_of", lambda user: ALICE)
     monkeypatch.setattr(spawners, "person_of", lambda user: ALICE)
     session = Session()
-    monkeypatch.setattr(spawners, "inspect", lambda row: SimpleNamespace(session=session))
+    monkeypatch.setattr(remembering, "inspect", lambda row: SimpleNamespace(session=session))
     office.office.cache_clear()
     config = Config()
     for section in ("SiteProfilesSpawner", "SiteSpawner"):
@@ -232,6 +233,76 @@ def test_a_stopped_server_may_have_another_profile_next_time(made):
     assert (spawner.child_spawner, spawner.get_state()) == (None, {})
     spawner.take_up({"cores": "2"})
     assert type(spawner.child_spawner) is SiteSpawner
+
+
+def test_a_child_that_was_left_over_is_not_started(made):
+    """A hub that was killed while it stopped a server may have kept one of another profile."""
+    spawner = made()
+    spawner.load_state({"profile": "login", "child_state": kept_state()})
+    assert type(spawner.child_spawner) is LoginSpawner
+    spawner.take_up({"cores": "2"})
+    assert type(spawner.child_spawner) is SiteSpawner
+    assert spawner.server_state is None
+
+
+FAILED = Failure(kind="walltime", sentence="It was too long.", advice="", when=5.0)
+
+
+def test_a_failure_outlives_the_child_and_the_hub(made):
+    """The wrapper keeps what became of the last start, also as the plain spawner reads it."""
+    spawner = made()
+    spawner.take_up({"profile": "login"})
+    spawner.child_spawner.failure = FAILED
+    spawner.clear_state()
+    assert spawner.child_spawner is None
+    assert spawner.failure == FAILED
+    assert "It was too long." in spawner.failure_html()
+    again, plain = made(), made(SiteSpawner)
+    again.load_state(spawner.get_state())
+    plain.load_state(spawner.get_state())
+    assert again.failure == plain.failure == FAILED
+    again.take_up({"profile": "login"})
+    again.clear_state()
+    assert (again.failure, again.get_state()) == (None, {})
+
+
+def test_a_server_that_waits_is_pending_at_the_wrapper(made, monkeypatch):
+    """JupyterHub looks at nothing else: its page, its cancel button and its route depend on it."""
+    spawner, done = made(), []
+    spawner.load_state({"profile": "batch", "child_state": kept_state(job="7")})
+    child = spawner.child_spawner
+
+    async def drop():
+        done.append("no route")
+
+    async def add():
+        done.append("a route")
+
+    monkeypatch.setattr(child, "_drop_route", drop)
+    monkeypatch.setattr(child, "_add_route", add)
+
+    async def check():
+        up = asyncio.Event()
+
+        async def until_up(*, adopted):
+            await up.wait()
+            return "http://c1:30001"
+
+        monkeypatch.setattr(child, "_until_up", until_up)
+        spawner._check_pending = True
+        url = asyncio.ensure_future(spawner.get_url())
+        while not spawner._spawn_pending:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+        assert spawner.pending == "spawn"
+        up.set()
+        assert await url == "http://c1:30001"
+        assert done == ["no route"], "it is not checked yet"
+        spawner._check_pending = False
+        await spawner._spawn_future
+        assert done == ["no route", "a route"]
+        assert spawner.pending is None
+
+    asyncio.run(check())
 
 
 def test_progress_begins_before_there_is_a_child(made):

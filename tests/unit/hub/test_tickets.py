@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pangeo_hpc.errors import RequestRefused
-from pangeo_hpc.hub import job
+from pangeo_hpc.hub import orders
 from pangeo_hpc.hub.tickets import FORMAT, NAME, VERBS, Ticket, read
 from pangeo_hpc.jobs import with_nonce
 
@@ -72,7 +72,7 @@ def test_what_is_no_ticket(given):
 
 def test_the_program_knows_the_verbs_of_the_sudo_rule():
     """A verb in the rule that the program has not, or the other way round, would never work."""
-    assert tuple(job._VERBS) == VERBS
+    assert tuple(orders.VERBS) == VERBS
 
 
 def test_the_names_of_jobs_are_names_of_tickets():

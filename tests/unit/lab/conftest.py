@@ -11,37 +11,24 @@ from pangeo_hpc.lab.launch import Wanted
 from pangeo_hpc.run import Command, Result
 from pangeo_hpc.schedulers.slurm_parse import QUEUE_WIDTHS
 from pangeo_hpc.site import Person, Site, load_site
+from tests.unit.alpha import alpha
 
-SITE = """\
-name: alpha
-scheduler: slurm
-login_hosts: [login1.alpha.example, login2.alpha.example]
-user_state: {state}/{{user}}
-node_types:
-  shared:
-    default: true
-    queue: shared
-    cores: 2
-    max_cores: 8
-    memory: 4 GiB
-    max_memory: 16 GiB
-    walltime: "01:00:00"
-    max_walltime: "04:00:00"
+SHARED = """\
     interface: ib0
     setup: ["module use /apps"]
-    options:
-      reservation: {{directive: "--reservation={{value}}", pattern: "[a-z]+"}}
-  other: {{cores: 1, memory: 1 GiB, walltime: "01:00:00"}}
-  batch: {{cores: 1, memory: 1 GiB, walltime: "01:00:00", uses: [batch]}}
+  other: {cores: 1, memory: 1 GiB, walltime: "01:00:00"}
+"""
+MORE = """\
+login_hosts: [login1.alpha.example, login2.alpha.example]
 scratch:
-  scratch: {{path: "/scratch/{{user}}"}}
+  scratch: {path: "/scratch/{user}"}
 """
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     path = tmp_path / "alpha.yaml"
-    path.write_text(SITE.format(state=tmp_path / "state"))
+    path.write_text(alpha(tmp_path / "state", shared=SHARED, more=MORE))
     return load_site(path, environ={"HOME": str(tmp_path), "PATH": ""})
 
 
