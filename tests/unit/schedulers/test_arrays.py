@@ -1,6 +1,5 @@
 """Arrays: the ids of their elements, what limits them, and how an element knows its index."""
 
-import json
 import subprocess
 from dataclasses import replace
 from datetime import timedelta
@@ -12,9 +11,12 @@ from pangeo_hpc.run import Recorder, Result, converse
 from pangeo_hpc.schedulers.base import JobRequest, Room, SchedulerOptions
 from pangeo_hpc.schedulers.local import Local
 from pangeo_hpc.schedulers.pbs import PBS
+from pangeo_hpc.schedulers.pbs_nodes import room
 from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.schedulers.slurm import Slurm
 from pangeo_hpc.schedulers.slurm_ids import grouped, ungrouped, with_whole_arrays
+from pangeo_hpc.testing import read_transcript
+from pangeo_hpc.testing.transcripts import Replay
 
 REQUEST = JobRequest(
     name="dask-abcd", command=("true",), cores=1, walltime=timedelta(minutes=1), account="ocean"
@@ -38,7 +40,7 @@ DBD = f"{CONFIG}AccountingStorageType   = accounting_storage/slurmdbd\n"
 
 
 @pytest.mark.parametrize(
-    ("answers", "room"),
+    ("answers", "expected"),
     [
         ([answer(CONFIG)], Room(elements=1001)),
         ([answer(DBD), answer("ocean|300||\n"), answer("normal|40|\nlong|2|\n")], Room(1001, 40)),
@@ -48,26 +50,36 @@ DBD = f"{CONFIG}AccountingStorageType   = accounting_storage/slurmdbd\n"
         ([answer(DBD), answer("a banner\n"), answer("normal|||\n")], Room(1001, None)),
     ],
 )
-def test_room_on_slurm(answers: list[Result], room: Room) -> None:
+def test_room_on_slurm(answers: list[Result], expected: Room) -> None:
     """MaxArraySize, and the least limit of the account's association and of its QOS."""
     runner = Recorder(answers)
-    assert converse(Slurm(SchedulerOptions()).room(REQUEST, "alice"), runner) == room
+    assert converse(Slurm(SchedulerOptions()).room(REQUEST, "alice"), runner) == expected
     assert len(runner.commands) == len(answers)
 
 
-SERVER = {"max_array_size": 10000, "max_queued": "[u:PBS_GENERIC=50],[u:alice=80]"}
-QUEUE = {"max_array_size": 20, "max_queued": "[o:PBS_ALL=7],[u:PBS_GENERIC=40]"}
+RECORDINGS = Path(__file__).parents[2] / "recordings" / "pbs"
 
 
 def test_room_on_pbs() -> None:
-    """The server's and the queue's limits, a user's own before everybody's."""
+    """The limits that a real server and its queue `develop` told."""
     pbs = PBS(SchedulerOptions())
-    server = answer(json.dumps({"timestamp": 1, "Server": {"pbs": SERVER}}))
-    queue = answer(json.dumps({"timestamp": 1, "Queue": {"short": QUEUE}}))
-    request = replace(REQUEST, queue="short")
-    assert converse(pbs.room(request, "alice"), Recorder([server, queue])) == Room(20, 40)
-    assert converse(pbs.room(REQUEST, "alice"), Recorder([server])) == Room(10000, 80)
-    assert converse(pbs.room(REQUEST, "bob"), Recorder([server])) == Room(10000, 50)
+    steps = [
+        s
+        for name in ("02-server", "03-queues")
+        for s in read_transcript(RECORDINGS / f"{name}.txt")
+    ]
+    request = replace(REQUEST, queue="develop")
+    assert converse(pbs.room(request, "alice"), Replay(steps)) == Room(10000, 40)
+    assert converse(pbs.room(REQUEST, "alice"), Replay(steps)) == Room(10000, None)
+
+
+def test_the_least_room_of_a_user() -> None:
+    """A user's own limit counts before everybody's, and the least of server and queue."""
+    server = {"max_array_size": "10000", "max_queued": "[u:PBS_GENERIC=50],[u:alice=80]"}
+    queue = {"max_array_size": "20", "max_queued": "[o:PBS_ALL=7],[u:PBS_GENERIC=60]"}
+    assert room([server], "alice") == Room(10000, 80)
+    assert room([server, queue], "alice") == Room(20, 60)
+    assert room([server, queue], "bob") == Room(20, 50)
 
 
 def test_words_for_scancel() -> None:
