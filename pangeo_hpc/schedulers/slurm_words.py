@@ -30,7 +30,9 @@ _BUSY = re.compile(
     r"|QOSMaxJobs"
 )
 _PROGRAM = re.compile(r"^(?:/\S*/)?s[a-z]+: *(?:error: *|fatal: *)?")
-_CANCEL = re.compile(r"error on (?:job|step)? ?(?:step )?(?:job )?id ([\d_]+)(?:\.\w+)?: (.*)")
+_CANCEL = re.compile(
+    r"error on (?:job|step)? ?(?:step )?(?:job )?id ([\d_]+(?:\[[\d,-]+\])?)(?:\.\w+)?: (.*)"
+)
 
 
 def said(result: Result) -> str:
