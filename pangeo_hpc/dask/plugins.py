@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from pangeo_hpc.dask.age import Age
+from pangeo_hpc.dask.arrivals import Arrivals
 from pangeo_hpc.dask.hopeless import HopelessTasks
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     """Return the plugins of a cluster's scheduler, which runs in this process."""
     return [
+        Arrivals(cluster),
         HopelessTasks(cluster),
         Age(cluster),
     ]
