@@ -126,7 +126,8 @@ class WorkerCluster(Reachable, SpecCluster):
 
     def check_scale(self, n: int) -> None:
         """Raise UsageError for a number of workers that cannot be."""
-        self.keys.check()
+        if n > len(self.worker_spec) * self.workers_per_unit:
+            self.keys.check()
         if n < 0:
             raise UsageError(f"{n} is not a number of workers", hint="give 0 or more")
 

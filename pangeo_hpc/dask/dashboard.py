@@ -9,12 +9,13 @@ import shutil
 import socket
 import tempfile
 import zlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pangeo_hpc.dask.place import announce
-from pangeo_hpc.server.boards import DIRECTORY, LONGEST, RECORD, Board, serve
+from pangeo_hpc.server.boards import DIRECTORY, LONGEST, RECORD, Board, bind, serve
 
 # Nothing that acts, and no way on to the workers, which have no pages of their own.
 ROUTES = [
@@ -60,34 +61,44 @@ class Dashboard:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._directory = private_place()
+        self._path, self._listening = listen()
         self._server: Any = None
 
     def serve(self, application: Any) -> Any:
         """Begin to answer, tell where in the cluster's folder, and return the server."""
-        path = self._directory / "dashboard"
-        self._server = serve(application, path)
+        self._server = serve(application, self._listening)
         # Dask asks for it where it compares origins
         self._server.port = 0
-        Board(socket.gethostname(), str(path)).write(self._folder)
+        Board(socket.gethostname(), str(self._path)).write(self._folder)
         return self._server
 
     def close(self) -> None:
         """Answer no more, and leave nothing."""
         if self._server is not None:
             self._server.stop()
-        (self._folder / RECORD).unlink(missing_ok=True)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._listening.close()
+        with suppress(OSError):
+            (self._folder / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(self._path.parent, ignore_errors=True)
 
 
-def private_place() -> Path:
-    """Make a new directory of ours alone, whose path is short enough for a socket's."""
+def listen() -> tuple[Path, socket.socket]:
+    """Return a socket that listens in a new directory of ours alone, and its path.
+
+    It goes to the first place that allows it and whose path is short enough.
+    """
+    problem = OSError("the path of no temporary directory is short enough for a socket")
     for parent in (tempfile.gettempdir(), "/tmp", os.environ.get("XDG_RUNTIME_DIR", "")):  # noqa: S108
         if not parent or len(os.fsencode(f"{parent}/{DIRECTORY}12345678/dashboard")) > LONGEST:
             continue
         try:
-            return Path(tempfile.mkdtemp(prefix=DIRECTORY, dir=parent))
-        except OSError:
+            directory = Path(tempfile.mkdtemp(prefix=DIRECTORY, dir=parent))
+        except OSError as error:
+            problem = error
             continue
-    message = "no temporary directory has a path that is short enough for a socket"
-    raise OSError(message)
+        try:
+            return directory / "dashboard", bind(directory / "dashboard")
+        except OSError as error:
+            problem = error
+            shutil.rmtree(directory, ignore_errors=True)
+    raise problem

@@ -97,17 +97,22 @@ def check(path: Path) -> None:
         raise NotAllowed(f"{path} is no socket of yours")
 
 
-def serve(application: Any, path: Path) -> HTTPServer:
-    """Let a Tornado application answer at a new socket, as part of the running loop."""
+def bind(path: Path) -> socket.socket:
+    """Return a new socket that listens at a path, for its owner only. Raise OSError if not."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(str(path))
         path.chmod(0o600)
         listening.listen(128)
         listening.setblocking(False)
-        server = HTTPServer(application)
-        server.add_socket(listening)
     except BaseException:
         listening.close()
         raise
+    return listening
+
+
+def serve(application: Any, listening: socket.socket) -> HTTPServer:
+    """Let a Tornado application answer at a socket, as part of the running loop."""
+    server = HTTPServer(application)
+    server.add_socket(listening)
     return server

@@ -65,14 +65,14 @@ def test_a_container_sees_no_other_s_processes(
 
 def test_the_place_of_a_dead_dashboard_goes(folder: Path) -> None:
     """Its directory goes if it is ours; what a record of another host names does not."""
-    place = dashboard.private_place()
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(place / "dashboard"))
-    Board("another", str(place / "dashboard")).write(folder)
+    path, listening = dashboard.listen()
+    listening.close()
+    place = path.parent
+    Board("another", str(path)).write(folder)
     sweep.sweep(folder.parent, now=NOW, alive=lambda process: False)
     assert place.exists()
     assert left(folder) == ["dashboard.json", "process.json", "worker.log"]
-    Board(socket.gethostname(), str(place / "dashboard")).write(folder)
+    Board(socket.gethostname(), str(path)).write(folder)
     sweep.sweep(folder.parent, now=NOW, alive=lambda process: False)
     assert not place.exists()
     assert left(folder) == ["worker.log"]
