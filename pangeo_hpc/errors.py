@@ -164,6 +164,10 @@ class WorkerJobFailed(JobFailed):
     """Dask worker jobs ended before they could work."""
 
 
+class TaskTooLong(PangeoHpcError):
+    """A Dask task takes longer than a worker lives."""
+
+
 class StoppedInTime(PangeoHpcError):
     """The work stopped before its walltime and goes on when it is run again."""
 

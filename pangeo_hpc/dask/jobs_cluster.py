@@ -93,6 +93,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
         self.folder, self.keys, self.desk = folder, desk.command.keys, desk
         shape = desk.command.shape
         self.workers_per_unit = shape.processes
+        self.walltime = request.walltime
         security = self.keys.security()
         super().__init__(
             name=name,

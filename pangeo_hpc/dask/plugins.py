@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from pangeo_hpc.dask.drain_plugin import drains
 from pangeo_hpc.dask.hopeless import HopelessTasks
 
 if TYPE_CHECKING:
@@ -14,4 +15,5 @@ def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     """Return the plugins of a cluster's scheduler, which runs in this process."""
     return [
         HopelessTasks(cluster),
+        *drains(cluster),
     ]

@@ -1,0 +1,281 @@
+"""Lets workers leave before their jobs end: no new tasks, results handed on, then the end.
+
+Part of the scheduler, which runs in the cluster object's own process and knows where every result
+is. Workers say when they register how long their job has left (`drain_worker`); `drain` decides.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from distributed.active_memory_manager import ActiveMemoryManagerExtension, RetireWorker
+from distributed.core import Status
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.metrics import monotonic
+from distributed.scheduler import Scheduler, TaskState, WorkerState
+
+from pangeo_hpc.dask.drain import Life, margins
+from pangeo_hpc.dask.drain_worker import ASK, LEFT
+from pangeo_hpc.dask.keeper import Keeper, worth_keeping
+from pangeo_hpc.dask.misfit import Misfits
+from pangeo_hpc.dask.succession import Succession
+
+if TYPE_CHECKING:
+    from pangeo_hpc.dask.cluster import WorkerCluster
+
+# Seconds between two looks.
+_LOOK = 1.0
+# Seconds that running tasks get after a batch system's SIGTERM, and seconds until the end. Slurm
+# kills 30 s after it (KillWait), PBS 10 s; results are handed on from the first moment.
+_TERM_CUT, _TERM_LAST = 20.0, 26.0
+# A worker tells twice a second, or less often, which tasks it runs.
+_TOLD = 3.0
+# Seconds a worker gets to close.
+_CLOSE = 2.0
+
+logger = logging.getLogger("distributed.pangeo_hpc.drain")
+
+
+def drains(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
+    """Return what drains the workers of a cluster: nothing where they are not in jobs of ours."""
+    walltime = getattr(cluster, "walltime", None)
+    if walltime is None:
+        return []
+    host = urlsplit(cluster.scheduler_address).hostname or ""
+    keeper = Keeper(cluster.folder, cluster.security, host)
+    return [Drain(walltime.total_seconds(), Succession(cluster), cluster.warn, keeper)]
+
+
+@dataclass(eq=False)
+class Leave:
+    """The leave of one unit's workers: tasks are given up at `cut`, and `last` is the end."""
+
+    unit: str
+    begun: float
+    cut: float
+    last: float
+    policies: dict[str, RetireWorker] = field(default_factory=dict)
+
+
+class Drain(SchedulerPlugin):
+    """Drains each worker before its job ends, or when its batch system says that it must go.
+
+    `walltime` is that of a worker job, in seconds; `succession` is told of units that leave, so
+    that others take their places.
+    """
+
+    name = "pangeo-hpc-drain"
+
+    def __init__(
+        self, walltime: float, succession: Succession, warn: Callable[[str], None], keeper: Keeper
+    ) -> None:
+        self.margins = margins(walltime)
+        self.succession, self.warn, self.keeper = succession, warn, keeper
+        self.lives: dict[str, Life] = {}
+        self.leaving: dict[str, Leave] = {}
+        self.misfits = Misfits(walltime)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Begin to look at the workers."""
+        self.scheduler = scheduler
+        scheduler.handlers[ASK] = self.asked
+        self._do(self._look())
+
+    async def before_close(self) -> None:
+        """Stop looking; nothing is kept any more."""
+        for task in self._tasks:
+            task.cancel()
+        await self.keeper.close()
+
+    def _do(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Note how long a new worker has."""
+        ws = scheduler.workers[worker]
+        left = ws.extra.get(LEFT)
+        if left is None:
+            return
+        now, (_, number) = monotonic(), self.succession.unit_of(str(ws.name))
+        self.lives[worker] = Life(now, now + left, number, self.margins)
+        self.misfits.place(scheduler, self.lives, now)
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+        """Forget a worker."""
+        self.lives.pop(worker, None)
+        leave = self.leaving.pop(worker, None)
+        if leave is not None and leave not in self.leaving.values():
+            self._do(self.succession.end(leave.unit))
+
+    async def asked(self, nanny: str) -> str:
+        """Drain the worker of a nanny that was sent SIGTERM. Answer whether that will be done."""
+        found = [ws for ws in self.scheduler.workers.values() if ws.nanny == nanny]
+        if not found or self.scheduler.status != Status.running:
+            return "unknown"
+        now, ws = monotonic(), found[0]
+        leave = self.leaving.get(ws.address)
+        if leave is None:
+            leave = self._begin(ws, now, now + _TERM_CUT, now + _TERM_LAST)
+        leave.cut, leave.last = min(leave.cut, now + _TERM_CUT), min(leave.last, now + _TERM_LAST)
+        self._do(self._keep_if_alone(leave))
+        return "draining"
+
+    async def _look(self) -> None:
+        while True:
+            now = monotonic()
+            try:
+                longest = max(self._longest(), self.misfits.longest)
+                for address, life in list(self.lives.items()):
+                    if address not in self.leaving and now >= life.drains(longest):
+                        ws = self.scheduler.workers[address]
+                        leave = self._begin(ws, now, life.cut, life.last)
+                        self._do(self.succession.begin(leave.unit))
+                self.misfits.place(self.scheduler, self.lives, now)
+                await self.keeper.hand_back(self.scheduler, self._amm)
+            except Exception:
+                logger.exception("cannot look after the end of workers")
+            await asyncio.sleep(_LOOK)
+
+    def _longest(self) -> float:
+        """Return how long the longest of the tasks takes that are there to be done."""
+        to_do = ("waiting", "processing", "queued", "no-worker")
+        durations = [
+            prefix.duration_average
+            for prefix in self.scheduler.task_prefixes.values()
+            if any(prefix.states.get(state) for state in to_do)
+        ]
+        return max(durations, default=0.0)
+
+    def _begin(self, first: WorkerState, now: float, cut: float, last: float) -> Leave:
+        """Let all workers of a unit leave, which end with one job."""
+        unit, _ = self.succession.unit_of(str(first.name))
+        leave = Leave(unit, now, cut, last)
+        for ws in list(self.scheduler.workers.values()):
+            if ws.address in self.leaving or self.succession.unit_of(str(ws.name))[0] != unit:
+                continue
+            logger.info("%s at %s begins to drain", ws.name, ws.address)
+            self.leaving[ws.address] = leave
+            self._close_door(ws)
+            self._do(self._drain(ws, leave))
+        return leave
+
+    def _close_door(self, ws: WorkerState) -> None:
+        """Give a worker no more tasks: those that it runs go on, and its results can be fetched."""
+        stimulus = f"pangeo-hpc-drain-{monotonic()}"
+        self.scheduler.handle_worker_status_change(Status.closing_gracefully, ws, stimulus)
+        status = Status.closing_gracefully.name
+        message = {"op": "worker-status-change", "status": status, "stimulus_id": stimulus}
+        self.scheduler.stream_comms[ws.address].send(message)
+
+    async def _drain(self, ws: WorkerState, leave: Leave) -> None:
+        """See one worker through to its end."""
+        pause = 0.1
+        while ws.address in self.scheduler.workers:
+            now = monotonic()
+            tasks_done = self._hand_back_tasks(ws, now - leave.begun) or now >= leave.cut
+            if now >= leave.cut:
+                await self._keep_if_alone(leave)
+            safe = self._hand_on_results(ws, leave)
+            if (tasks_done and safe) or now >= leave.last:
+                await self._end(ws)
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, 0.5)
+
+    def _hand_back_tasks(self, ws: WorkerState, waited: float) -> bool:
+        """Move the tasks that have not begun to other workers; tell whether none is left."""
+        running = {other for other in self.scheduler.running if other is not ws}
+        stealing = self.scheduler.extensions.get("stealing")
+        for ts in list(ws.processing):
+            if stealing is None or ts in ws.executing or ts in ws.long_running:
+                continue
+            valid = self.scheduler.valid_workers(ts)
+            takers = running if valid is None else valid & running
+            if takers:
+                taker = min(takers, key=lambda other: other.occupancy / other.nthreads)
+                stealing.move_task_request(ts, ws, taker)
+        if not ws.processing:
+            return True
+        # what has not begun will go to the successor, when this worker has gone
+        idle = not ws.executing and not ws.long_running
+        return idle and not running and waited > _TOLD
+
+    def _only_here(self, ws: WorkerState) -> list[TaskState]:
+        """Return the results that are nowhere but in workers that leave."""
+        return [
+            ts
+            for ts in ws.has_what
+            if all(other.address in self.leaving for other in ts.who_has or ())
+        ]
+
+    def _hand_on_results(self, ws: WorkerState, leave: Leave) -> bool:
+        """See that results are copied to other workers; tell whether all are safe."""
+        if not self._only_here(ws):
+            return True
+        if self.scheduler.running:
+            policy, amm = leave.policies.get(ws.address), self._amm()
+            if policy is None or policy not in amm.policies:
+                policy = leave.policies[ws.address] = RetireWorker(ws.address)
+                amm.add_policy(policy)
+                amm.run_once()
+        return False
+
+    def _amm(self) -> ActiveMemoryManagerExtension:
+        """Return what copies results between workers, which a person may have switched off."""
+        amm: ActiveMemoryManagerExtension | None = self.scheduler.extensions.get("amm")
+        if amm is None or not amm.running:
+            amm = self._own_amm = getattr(self, "_own_amm", None) or ActiveMemoryManagerExtension(
+                self.scheduler, policies=set(), register=False, start=True, interval=2.0
+            )
+        return amm
+
+    async def _keep_if_alone(self, leave: Leave) -> None:
+        """Hold results in this process when there is no worker to take them."""
+        if self.scheduler.running:
+            return
+        for address in [a for a, other in self.leaving.items() if other is leave]:
+            ws = self.scheduler.workers.get(address)
+            only_here = self._only_here(ws) if ws else []
+            chosen = worth_keeping(only_here, self.keeper.room)
+            if len(chosen) < len(only_here):
+                lost = len(only_here) - len(chosen)
+                self.warn(
+                    f"{lost} results of {leave.unit} are computed again: its job ends, no other "
+                    f"worker is there, and they are more than this process holds for others"
+                )
+            if chosen and ws:
+                limit = max(leave.last - monotonic(), 1.0)
+                with suppress(TimeoutError):
+                    work = self.keeper.keep(self.scheduler, ws, chosen)
+                    await asyncio.wait_for(work, limit)
+
+    async def _end(self, ws: WorkerState) -> None:
+        """End a worker and its nanny; tasks that it still runs begin again elsewhere."""
+        self.misfits.note(self.scheduler, ws, self.lives.get(ws.address))
+        logger.info("%s at %s has drained", ws.name, ws.address)
+        message = {"timeout": _CLOSE, "reason": "pangeo-hpc-drained"}
+        end = None
+        if ws.nanny:
+            end = asyncio.ensure_future(self.scheduler.rpc(ws.nanny).terminate(**message))
+        stimulus = f"pangeo-hpc-drained-{monotonic()}"
+        await self.scheduler.remove_worker(
+            ws.address, stimulus_id=stimulus, expected=True, close=ws.nanny is None
+        )
+        if end is not None:
+            with suppress(OSError, TimeoutError):
+                await asyncio.wait_for(end, 5 * _CLOSE)
+
+
+async def _logged(work: Coroutine[Any, Any, object]) -> None:
+    """Do something in the background, where nobody hears of an error."""
+    try:
+        await work
+    except Exception:
+        logger.exception("a worker's leave went wrong")
