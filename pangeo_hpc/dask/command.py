@@ -15,11 +15,10 @@ from pangeo_hpc.dask.shape import Shape
 from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.site import Person, Site, expand
 
-# A signal may come to this shell alone (`--signal=B:…`, PBS), or to the workers too, who do not mind
-# to hear it twice.
+# A signal may come to this shell alone, or to the workers too, who do not mind to hear it twice.
 _PASS_ON = (
     "child=$!",
-    "trap 'kill -TERM \"$child\"' TERM USR1 USR2",
+    "trap 'kill -TERM \"$child\" 2>/dev/null' TERM USR1 USR2",
     'while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done',
     'exit "$status"',
 )

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from distributed.active_memory_manager import ActiveMemoryManagerExtension, RetireWorker
@@ -26,6 +26,7 @@ from pangeo_hpc.dask.succession import Succession
 
 if TYPE_CHECKING:
     from pangeo_hpc.dask.cluster import WorkerCluster
+    from pangeo_hpc.dask.jobs_cluster import JobsCluster
 
 # Seconds between two looks.
 _LOOK = 1.0
@@ -34,6 +35,8 @@ _LOOK = 1.0
 _TERM_CUT, _TERM_LAST = 20.0, 26.0
 # A worker tells twice a second, or less often, which tasks it runs.
 _TOLD = 3.0
+# The states of tasks that are still to be done, or being done.
+_TO_DO = ("waiting", "processing", "queued", "no-worker")
 # Seconds a worker gets to close.
 _CLOSE = 2.0
 
@@ -42,12 +45,12 @@ logger = logging.getLogger("distributed.pangeo_hpc.drain")
 
 def drains(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     """Return what drains the workers of a cluster: nothing where they are not in jobs of ours."""
-    walltime = getattr(cluster, "walltime", None)
-    if walltime is None:
+    if not hasattr(cluster, "walltime"):
         return []
-    host = urlsplit(cluster.scheduler_address).hostname or ""
-    keeper = Keeper(cluster.folder, cluster.security, host)
-    return [Drain(walltime.total_seconds(), Succession(cluster), cluster.warn, keeper)]
+    jobs = cast("JobsCluster", cluster)
+    host = urlsplit(jobs.scheduler_address).hostname or ""
+    keeper = Keeper(jobs.folder, jobs.keys.security(), host)
+    return [Drain(jobs.walltime.total_seconds(), Succession(jobs), jobs.warn, keeper)]
 
 
 @dataclass(eq=False)
@@ -107,7 +110,7 @@ class Drain(SchedulerPlugin):
         self.lives[worker] = Life(now, now + left, number, self.margins)
         self.misfits.place(scheduler, self.lives, now)
 
-    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:  # noqa: ARG002
         """Forget a worker."""
         self.lives.pop(worker, None)
         leave = self.leaving.pop(worker, None)
@@ -145,11 +148,10 @@ class Drain(SchedulerPlugin):
 
     def _longest(self) -> float:
         """Return how long the longest of the tasks takes that are there to be done."""
-        to_do = ("waiting", "processing", "queued", "no-worker")
         durations = [
             prefix.duration_average
             for prefix in self.scheduler.task_prefixes.values()
-            if any(prefix.states.get(state) for state in to_do)
+            if any(number and state in _TO_DO for state, number in prefix.states.items())
         ]
         return max(durations, default=0.0)
 

@@ -37,15 +37,15 @@ _SETTINGS = {
 class _Holder(servers.Worker):
     """A worker that is never ready for tasks."""
 
-    @property  # type: ignore[override]
+    @property
     def status(self) -> Status:
         """Return the status, which is `paused` where another worker would be `running`."""
-        return self._status  # type: ignore[no-any-return]
+        return self._status
 
     @status.setter
     def status(self, value: Status) -> None:
         value = Status.paused if value == Status.running else value
-        servers.Worker.status.fset(self, value)  # type: ignore[attr-defined]
+        servers.Worker.status.fset(self, value)
 
 
 class Keeper:

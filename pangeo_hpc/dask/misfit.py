@@ -32,12 +32,11 @@ class Misfits:
 
     def note(self, scheduler: Scheduler, ws: WorkerState, life: Life | None) -> None:
         """Note the tasks that a worker runs as it has to go; those end that will never fit."""
+        since = max(0.0, time() - ws.last_seen)
         for ts, seconds in list(ws.executing.items()):
             if ts.state != "processing":
                 continue
-            # told some time ago
-            seconds += max(0.0, time() - ws.last_seen)
-            self.runs[ts.key].append(seconds)
+            self.runs[ts.key].append(seconds + since)
             if life is not None and never_fits(self.runs[ts.key], life.useful):
                 self._give_up(scheduler, ws, ts, life)
             elif not (ts.worker_restrictions or ts.host_restrictions):

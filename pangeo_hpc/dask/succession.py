@@ -69,7 +69,7 @@ class Succession:
 
     async def _submit(self) -> None:
         try:
-            await self.cluster._correct_state()
+            await self.cluster._correct_state()  # noqa: SLF001
         except PangeoHpcError as error:
             # the queue may have room for it when the old job has ended
             self.owed += 1
