@@ -115,7 +115,7 @@ class Drain(SchedulerPlugin):
         self.lives.pop(worker, None)
         leave = self.leaving.pop(worker, None)
         if leave is not None and leave not in self.leaving.values():
-            self._do(self.succession.end(leave.unit))
+            self.succession.end(leave.unit)
 
     async def asked(self, nanny: str) -> str:
         """Drain the worker of a nanny that was sent SIGTERM. Answer whether that will be done."""
@@ -139,7 +139,7 @@ class Drain(SchedulerPlugin):
                     if address not in self.leaving and now >= life.drains(longest):
                         ws = self.scheduler.workers[address]
                         leave = self._begin(ws, now, life.cut, life.last)
-                        self._do(self.succession.begin(leave.unit))
+                        self.succession.begin(leave.unit)
                 self.misfits.place(self.scheduler, self.lives, now)
                 await self.keeper.hand_back(self.scheduler, self._amm)
             except Exception:

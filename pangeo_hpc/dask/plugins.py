@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from pangeo_hpc.dask.arrivals import Arrivals
 from pangeo_hpc.dask.drain_plugin import drains
 from pangeo_hpc.dask.hopeless import HopelessTasks
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     """Return the plugins of a cluster's scheduler, which runs in this process."""
     return [
+        Arrivals(cluster),
         HopelessTasks(cluster),
         *drains(cluster),
     ]
