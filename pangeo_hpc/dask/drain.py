@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 # At least so much, and at most so much, of the walltime is for handing over.
 _SHARE, _LEAST, _MOST = 0.05, 18.0, 900.0
-# Seconds for programs to end, whatever the walltime.
+# Seconds for programs to end, unless the walltime is shorter than any that is sensible.
 _END = 4.0
 
 # Units are spread over the time by this step: any number of them lies evenly in it.
@@ -43,7 +43,8 @@ class Margins:
 def margins(walltime: float) -> Margins:
     """Return the margins for a walltime: 18 seconds of a minute, a quarter of an hour of 12 h."""
     drain = min(max(_SHARE * walltime, _LEAST), _MOST, walltime / 3)
-    return Margins(drain=drain, spread=drain / 2, reserve=drain / 2, last=max(drain / 8, _END))
+    end = max(drain / 8, min(_END, drain / 4))
+    return Margins(drain=drain, spread=drain / 2, reserve=drain / 2, last=end)
 
 
 def stagger(number: int, spread: float) -> float:

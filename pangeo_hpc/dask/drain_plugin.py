@@ -55,12 +55,16 @@ def drains(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
 
 @dataclass(eq=False)
 class Leave:
-    """The leave of one unit's workers: tasks are given up at `cut`, and `last` is the end."""
+    """The leave of one unit's workers: tasks are given up at `cut`, and `last` is the end.
+
+    It is `urgent` after SIGTERM: the end may come at any moment.
+    """
 
     unit: str
     begun: float
     cut: float
     last: float
+    urgent: bool = False
     policies: dict[str, RetireWorker] = field(default_factory=dict)
 
 
@@ -127,7 +131,7 @@ class Drain(SchedulerPlugin):
         if leave is None:
             leave = self._begin(ws, now, now + _TERM_CUT, now + _TERM_LAST)
         leave.cut, leave.last = min(leave.cut, now + _TERM_CUT), min(leave.last, now + _TERM_LAST)
-        self._do(self._keep_if_alone(leave))
+        leave.urgent = True
         return "draining"
 
     async def _look(self) -> None:
@@ -182,7 +186,7 @@ class Drain(SchedulerPlugin):
         while ws.address in self.scheduler.workers:
             now = monotonic()
             tasks_done = self._hand_back_tasks(ws, now - leave.begun) or now >= leave.cut
-            if now >= leave.cut:
+            if now >= leave.cut or leave.urgent:
                 await self._keep_if_alone(leave)
             safe = self._hand_on_results(ws, leave)
             if (tasks_done and safe) or now >= leave.last:
@@ -214,7 +218,7 @@ class Drain(SchedulerPlugin):
         return [
             ts
             for ts in ws.has_what
-            if all(other.address in self.leaving for other in ts.who_has or ())
+            if not ts.actor and all(other.address in self.leaving for other in ts.who_has or ())
         ]
 
     def _hand_on_results(self, ws: WorkerState, leave: Leave) -> bool:
@@ -223,6 +227,8 @@ class Drain(SchedulerPlugin):
             return True
         if self.scheduler.running:
             policy, amm = leave.policies.get(ws.address), self._amm()
+            if ws.actors:  # they cannot be moved, and Dask moves nothing beside them
+                return False
             if policy is None or policy not in amm.policies:
                 policy = leave.policies[ws.address] = RetireWorker(ws.address)
                 amm.add_policy(policy)

@@ -9,10 +9,12 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from pangeo_hpc import allocation
+from pangeo_hpc.errors import PangeoHpcError
 
 # What a worker says when it registers: seconds until its job ends.
 LEFT = "pangeo-hpc-left"
@@ -34,12 +36,12 @@ def seconds_left(environ: Mapping[str, str], now: datetime) -> float | None:
 
     A number of seconds, since the clocks of compute nodes and of the scheduler's host differ.
     """
-    here = allocation.current(environ)
-    if here is not None:
-        left = here.remaining(now)
-        return None if left is None else left.total_seconds()
     told = environ.get(allocation.ENDS, "")
-    return int(told) - now.timestamp() if told.isdigit() else None
+    known = [datetime.fromtimestamp(int(told), UTC)] if told.isdigit() else []
+    with suppress(PangeoHpcError):
+        here = allocation.current(environ)
+        known += [here.ends] if here is not None and here.ends is not None else []
+    return (min(known) - now).total_seconds() if known else None
 
 
 async def dask_setup(worker: Any) -> None:
@@ -88,7 +90,8 @@ async def _leave(nanny: Any) -> None:
     try:
         ask = getattr(nanny.scheduler, ASK)
         answer = await asyncio.wait_for(ask(nanny=nanny.address), _ANSWER)
-    except (OSError, TimeoutError):
+    except Exception:
+        logger.exception("SIGTERM, and the scheduler cannot be asked")
         answer = "no answer"
     logger.info("SIGTERM: %s", answer)
     if answer != "draining":
