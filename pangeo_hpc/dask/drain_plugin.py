@@ -8,19 +8,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from distributed.active_memory_manager import ActiveMemoryManagerExtension, RetireWorker
 from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.metrics import monotonic
-from distributed.scheduler import Scheduler, TaskState, WorkerState
+from distributed.scheduler import Scheduler, WorkerState
 
 from pangeo_hpc.dask.drain import Life, margins
 from pangeo_hpc.dask.drain_worker import ASK, LEFT
-from pangeo_hpc.dask.keeper import Keeper, worth_keeping
+from pangeo_hpc.dask.handover import Handover, Leave
+from pangeo_hpc.dask.keeper import Keeper
 from pangeo_hpc.dask.misfit import Misfits
 from pangeo_hpc.dask.succession import Succession
 
@@ -33,8 +32,6 @@ _LOOK = 1.0
 # Seconds that running tasks get after a batch system's SIGTERM, and seconds until the end. Slurm
 # kills 30 s after it (KillWait), PBS 10 s; results are handed on from the first moment.
 _TERM_CUT, _TERM_LAST = 20.0, 26.0
-# A worker tells twice a second, or less often, which tasks it runs.
-_TOLD = 3.0
 # The states of tasks that are still to be done, or being done.
 _TO_DO = ("waiting", "processing", "queued", "no-worker")
 # Seconds a worker gets to close.
@@ -53,21 +50,6 @@ def drains(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     return [Drain(jobs.walltime.total_seconds(), Succession(jobs), jobs.warn, keeper)]
 
 
-@dataclass(eq=False)
-class Leave:
-    """The leave of one unit's workers: tasks are given up at `cut`, and `last` is the end.
-
-    It is `urgent` after SIGTERM: the end may come at any moment.
-    """
-
-    unit: str
-    begun: float
-    cut: float
-    last: float
-    urgent: bool = False
-    policies: dict[str, RetireWorker] = field(default_factory=dict)
-
-
 class Drain(SchedulerPlugin):
     """Drains each worker before its job ends, or when its batch system says that it must go.
 
@@ -81,15 +63,15 @@ class Drain(SchedulerPlugin):
         self, walltime: float, succession: Succession, warn: Callable[[str], None], keeper: Keeper
     ) -> None:
         self.margins = margins(walltime)
-        self.succession, self.warn, self.keeper = succession, warn, keeper
+        self.succession, self.handover = succession, Handover(keeper, warn)
+        self.leaving = self.handover.leaving
         self.lives: dict[str, Life] = {}
-        self.leaving: dict[str, Leave] = {}
         self.misfits = Misfits(walltime)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, scheduler: Scheduler) -> None:
         """Begin to look at the workers."""
-        self.scheduler = scheduler
+        self.scheduler = self.handover.scheduler = scheduler
         scheduler.handlers[ASK] = self.asked
         self._do(self._look())
 
@@ -97,7 +79,7 @@ class Drain(SchedulerPlugin):
         """Stop looking; nothing is kept any more."""
         for task in self._tasks:
             task.cancel()
-        await self.keeper.close()
+        await self.handover.keeper.close()
 
     def _do(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(_logged(work))
@@ -145,7 +127,7 @@ class Drain(SchedulerPlugin):
                         leave = self._begin(ws, now, life.cut, life.last)
                         self.succession.begin(leave.unit)
                 self.misfits.place(self.scheduler, self.lives, now)
-                await self.keeper.hand_back(self.scheduler, self._amm)
+                await self.handover.keeper.hand_back(self.scheduler, self.handover.amm)
             except Exception:
                 logger.exception("cannot look after the end of workers")
             await asyncio.sleep(_LOOK)
@@ -184,89 +166,29 @@ class Drain(SchedulerPlugin):
         """See one worker through to its end."""
         pause = 0.1
         while ws.address in self.scheduler.workers:
-            now = monotonic()
-            tasks_done = self._hand_back_tasks(ws, now - leave.begun) or now >= leave.cut
-            if now >= leave.cut or leave.urgent:
-                await self._keep_if_alone(leave)
-            safe = self._hand_on_results(ws, leave)
-            if (tasks_done and safe) or now >= leave.last:
-                await self._end(ws)
+            try:
+                is_empty = await self._empty(ws, leave)
+            except Exception:
+                logger.exception("cannot hand on what %s has", ws.name)
+                is_empty = False
+            if is_empty or monotonic() >= leave.last:
+                await self._end(ws, leave)
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.3, 0.5)
 
-    def _hand_back_tasks(self, ws: WorkerState, waited: float) -> bool:
-        """Move the tasks that have not begun to other workers; tell whether none is left."""
-        running = {other for other in self.scheduler.running if other is not ws}
-        stealing = self.scheduler.extensions.get("stealing")
-        for ts in list(ws.processing):
-            if stealing is None or ts in ws.executing or ts in ws.long_running:
-                continue
-            valid = self.scheduler.valid_workers(ts)
-            takers = running if valid is None else valid & running
-            if takers:
-                taker = min(takers, key=lambda other: other.occupancy / other.nthreads)
-                stealing.move_task_request(ts, ws, taker)
-        if not ws.processing:
-            return True
-        # what has not begun will go to the successor, when this worker has gone
-        idle = not ws.executing and not ws.long_running
-        return idle and not running and waited > _TOLD
+    async def _empty(self, ws: WorkerState, leave: Leave) -> bool:
+        """Hand on what a worker has; tell whether it may go."""
+        is_late = monotonic() >= leave.cut
+        is_idle = self.handover.hand_back_tasks(ws, leave) or is_late
+        if is_late or leave.urgent:
+            await self.handover.keep_if_alone(ws, leave)
+        return self.handover.hand_on_results(ws, leave) and is_idle
 
-    def _only_here(self, ws: WorkerState) -> list[TaskState]:
-        """Return the results that are nowhere but in workers that leave."""
-        return [
-            ts
-            for ts in ws.has_what
-            if not ts.actor and all(other.address in self.leaving for other in ts.who_has or ())
-        ]
-
-    def _hand_on_results(self, ws: WorkerState, leave: Leave) -> bool:
-        """See that results are copied to other workers; tell whether all are safe."""
-        if not self._only_here(ws):
-            return True
-        if self.scheduler.running:
-            policy, amm = leave.policies.get(ws.address), self._amm()
-            if ws.actors:  # they cannot be moved, and Dask moves nothing beside them
-                return False
-            if policy is None or policy not in amm.policies:
-                policy = leave.policies[ws.address] = RetireWorker(ws.address)
-                amm.add_policy(policy)
-                amm.run_once()
-        return False
-
-    def _amm(self) -> ActiveMemoryManagerExtension:
-        """Return what copies results between workers, which a person may have switched off."""
-        amm: ActiveMemoryManagerExtension | None = self.scheduler.extensions.get("amm")
-        if amm is None or not amm.running:
-            amm = self._own_amm = getattr(self, "_own_amm", None) or ActiveMemoryManagerExtension(
-                self.scheduler, policies=set(), register=False, start=True, interval=2.0
-            )
-        return amm
-
-    async def _keep_if_alone(self, leave: Leave) -> None:
-        """Hold results in this process when there is no worker to take them."""
-        if self.scheduler.running:
-            return
-        for address in [a for a, other in self.leaving.items() if other is leave]:
-            ws = self.scheduler.workers.get(address)
-            only_here = self._only_here(ws) if ws else []
-            chosen = worth_keeping(only_here, self.keeper.room)
-            if len(chosen) < len(only_here):
-                lost = len(only_here) - len(chosen)
-                self.warn(
-                    f"{lost} results of {leave.unit} are computed again: its job ends, no other "
-                    f"worker is there, and they are more than this process holds for others"
-                )
-            if chosen and ws:
-                limit = max(leave.last - monotonic(), 1.0)
-                with suppress(TimeoutError):
-                    work = self.keeper.keep(self.scheduler, ws, chosen)
-                    await asyncio.wait_for(work, limit)
-
-    async def _end(self, ws: WorkerState) -> None:
+    async def _end(self, ws: WorkerState, leave: Leave) -> None:
         """End a worker and its nanny; tasks that it still runs begin again elsewhere."""
-        self.misfits.note(self.scheduler, ws, self.lives.get(ws.address))
+        if not leave.urgent:
+            self.misfits.note(self.scheduler, ws, self.lives.get(ws.address))
         logger.info("%s at %s has drained", ws.name, ws.address)
         message = {"timeout": _CLOSE, "reason": "pangeo-hpc-drained"}
         end = None

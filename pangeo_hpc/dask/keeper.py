@@ -5,6 +5,7 @@ be computed again. This is a Dask worker that never runs a task, with a bound on
 directory of the cluster's private folder for what is more, with a bound too.
 """
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ class Keeper:
         self._security, self._host = security, host
         self._holder: _Holder | None = None
         self._arriving = 0
+        self._opening = asyncio.Lock()
 
     @property
     def room(self) -> int:
@@ -74,7 +76,8 @@ class Keeper:
         """Copy results of a worker to this process."""
         self._arriving += 1
         try:
-            address = await self._open(scheduler)
+            async with self._opening:
+                address = await self._open(scheduler)
             await scheduler.gather_on_worker(address, {ts.key: [ws.address] for ts in tasks})
         finally:
             self._arriving -= 1
