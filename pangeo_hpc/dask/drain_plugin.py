@@ -179,9 +179,9 @@ class Drain(SchedulerPlugin):
 
     async def _empty(self, ws: WorkerState, leave: Leave) -> bool:
         """Hand on what a worker has; tell whether it may go."""
-        is_late = monotonic() >= leave.cut
-        is_idle = self.handover.hand_back_tasks(ws, leave) or is_late
-        if is_late or leave.urgent:
+        now = monotonic()
+        is_idle = self.handover.hand_back_tasks(ws, leave) or now >= leave.cut
+        if now >= leave.alone:
             await self.handover.keep_if_alone(ws, leave)
         return self.handover.hand_on_results(ws, leave) and is_idle
 

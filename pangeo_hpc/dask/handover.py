@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from distributed.active_memory_manager import ActiveMemoryManagerExtension, RetireWorker
 from distributed.metrics import monotonic
 from distributed.scheduler import Scheduler, TaskState, WorkerState
 
-from pangeo_hpc.dask.keeper import Keeper, worth_keeping
+from pangeo_hpc.dask.keeper import Keeper, portions, worth_keeping
 
 # A worker tells twice a second, or less often, which tasks it runs.
 _TOLD = 3.0
@@ -31,6 +30,11 @@ class Leave:
     last: float
     urgent: bool = False
     policies: dict[str, RetireWorker] = field(default_factory=dict)
+
+    @property
+    def alone(self) -> float:
+        """Return until when results wait for another worker to come."""
+        return self.begun if self.urgent else (self.begun + self.cut) / 2
 
 
 class Handover:
@@ -106,7 +110,11 @@ class Handover:
                 f"{lost} results of {leave.unit} are computed again: its job ends, no other "
                 f"worker is there, and they are more than this process holds for others"
             )
-        if chosen:
+        for part in portions(chosen):
+            if self.scheduler.running or ws.address not in self.scheduler.workers:
+                return
             limit = max(leave.last - monotonic(), 1.0)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.keeper.keep(self.scheduler, ws, chosen), limit)
+            try:
+                await asyncio.wait_for(self.keeper.keep(self.scheduler, ws, part), limit)
+            except TimeoutError:
+                return

@@ -7,7 +7,7 @@ directory of the cluster's private folder for what is more, with a bound too.
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from distributed.core import Status
 from distributed.scheduler import Scheduler, TaskState, WorkerState
 
 from pangeo_hpc.dask import servers
-from pangeo_hpc.units import gib
+from pangeo_hpc.units import MIB, gib
+
+# What is copied at once: each portion is safe when it is there.
+_PORTION, _MANY = 32 * MIB, 100
 
 # What is held at most in memory, and on disk: a notebook, or a login node, has other things to do.
 MEMORY, DISK = gib(0.5), gib(4)
@@ -135,6 +138,20 @@ def worth_keeping(tasks: Iterable[TaskState], room: int) -> list[TaskState]:
             chosen.append(ts)
             room -= size
     return chosen
+
+
+def portions(tasks: Iterable[TaskState]) -> Iterator[list[TaskState]]:
+    """Divide results into portions."""
+    part: list[TaskState] = []
+    size = 0
+    for ts in tasks:
+        if part and (size + ts.get_nbytes() > _PORTION or len(part) >= _MANY):
+            yield part
+            part, size = [], 0
+        part.append(ts)
+        size += ts.get_nbytes()
+    if part:
+        yield part
 
 
 def _worth(ts: TaskState) -> tuple[bool, float]:

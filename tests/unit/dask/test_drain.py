@@ -10,7 +10,7 @@ import pytest
 
 from pangeo_hpc.dask.drain import Life, margins, never_fits, stagger
 from pangeo_hpc.dask.drain_worker import seconds_left
-from pangeo_hpc.dask.keeper import worth_keeping
+from pangeo_hpc.dask.keeper import portions, worth_keeping
 from pangeo_hpc.dask.misfit import too_long
 from pangeo_hpc.dask.succession import Succession
 
@@ -130,6 +130,14 @@ def test_what_is_worth_keeping() -> None:
     ]
     assert [ts.key for ts in worth_keeping(results, 100)] == ["data", "dear"]
     assert [ts.key for ts in worth_keeping(results, 10_000)] == ["data", "huge", "dear", "cheap"]
+
+
+def test_portions() -> None:
+    """Nothing is left out, and what is large goes alone."""
+    results = [result("huge", 1 << 30, 1), *(result(f"n{n}", 1 << 20, 1) for n in range(40))]
+    parts = [[ts.key for ts in part] for part in portions(results)]
+    assert [len(part) for part in parts] == [1, 32, 8]
+    assert [key for part in parts for key in part] == [ts.key for ts in results]
 
 
 class Unit:
