@@ -173,6 +173,10 @@ class ClusterTooOld(PangeoHpcError):
     """A Dask cluster whose keys are no longer valid; a new one has new ones."""
 
 
+class TaskTooLong(PangeoHpcError):
+    """A Dask task takes longer than a worker lives."""
+
+
 class StoppedInTime(PangeoHpcError):
     """The work stopped before its walltime and goes on when it is run again."""
 

@@ -50,6 +50,8 @@ class WorkerCluster(Reachable, SpecCluster):
     async def _start(self) -> None:
         await super()._start()
         self._said: set[str] = set()
+        # units whose workers leave before their job ends; their successors are counted instead
+        self.retiring: set[str] = set()
         for plugin in plugins(self):
             await self.scheduler.register_scheduler_plugin(plugin, idempotent=True)
         _open.add(self)
@@ -213,7 +215,7 @@ class WorkerCluster(Reachable, SpecCluster):
     async def _correct_state_internal(self) -> None:
         async with self._lock:
             self._correct_state_waiting = None
-            surplus = set(self.workers) - set(self.worker_spec)
+            surplus = set(self.workers) - set(self.worker_spec) - self.retiring
             if surplus:
                 await self._end_units(surplus)
             missing = [name for name in self.worker_spec if name not in self.workers]

@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pangeo_hpc import envs, scratch
+from pangeo_hpc.dask.drain_worker import DRAINS
 from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.dask.shape import Shape
 from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.site import Person, Site, expand
+
+# A signal may come to this shell alone, or to the workers too, who do not mind to hear it twice.
+_PASS_ON = (
+    "child=$!",
+    "trap 'kill -TERM \"$child\" 2>/dev/null' TERM USR1 USR2",
+    'while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done',
+    'exit "$status"',
+)
 
 # Seconds a worker may take to start. A scheduler that is not there is noticed sooner: see watch.py.
 _DEATH_TIMEOUT = 120
@@ -52,6 +61,7 @@ class WorkerCommand:
             "--death-timeout": _DEATH_TIMEOUT,
             "--worker-class": "pangeo_hpc.dask.servers.Worker",
             "--preload-nanny": "pangeo_hpc.dask.watch",
+            "--preload": "pangeo_hpc.dask.drain_worker",
         }
         words = [str(self.python), "-m", "distributed.cli.dask_worker", address]
         for option, value in options.items():
@@ -76,8 +86,10 @@ class WorkerCommand:
         script has set up already.
         """
         lines = [] if in_job_script else [*_exports(self.environment), *self.setup]
-        command = f'{shlex.join(self.argv(address))} "$@"'
-        return "\n".join(["#!/bin/bash", *lines, *self._spill(), command]) + "\n"
+        if in_job_script:
+            lines.append(f"export {DRAINS}=1  # they leave before their job ends")
+        command = f'{shlex.join(self.argv(address))} "$@" &'
+        return "\n".join(["#!/bin/bash", *lines, *self._spill(), command, *_PASS_ON]) + "\n"
 
     def _spill(self) -> tuple[str, ...]:
         """Return the shell lines that make a private directory for spilled data.
@@ -92,7 +104,7 @@ class WorkerCommand:
             f'{SPILL}="$(mktemp -d "$pangeo_disk/dask-XXXXXXXX")" || exit 1',
             f'export {SPILL} DASK_TEMPORARY_DIRECTORY="${SPILL}"',
             f"trap 'rm -rf \"${SPILL}\"' EXIT",
-            "trap : TERM  # the workers hear it too; the directory goes when they have ended",
+            "trap : TERM  # the directory goes when the workers have ended",
         )
 
 

@@ -35,6 +35,7 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
         self.folder, self.keys, self.desk = folder, desk.command.keys, desk
         shape = desk.command.shape
         self.workers_per_unit = shape.processes
+        self.walltime = request.walltime
         security = self.keys.security()
         super().__init__(
             name=name,

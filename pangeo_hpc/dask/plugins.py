@@ -6,6 +6,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 
 from pangeo_hpc.dask.age import Age
 from pangeo_hpc.dask.arrivals import Arrivals
+from pangeo_hpc.dask.drain_plugin import drains
 from pangeo_hpc.dask.hopeless import HopelessTasks
 
 if TYPE_CHECKING:
@@ -18,4 +19,5 @@ def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
         Arrivals(cluster),
         HopelessTasks(cluster),
         Age(cluster),
+        *drains(cluster),
     ]

@@ -14,6 +14,8 @@ import signal
 import threading
 from typing import Any
 
+from pangeo_hpc.dask.drain_worker import hear
+
 # Where the program's own directory for spilled data is, to be removed at the end.
 SPILL = "PANGEO_HPC_SPILL"
 
@@ -30,6 +32,7 @@ async def dask_setup(nanny: Any) -> None:
     if not _tasks:
         atexit.register(_leave)
     _tasks.add(asyncio.create_task(_follow(nanny)))
+    hear(nanny)
 
 
 async def _follow(nanny: Any) -> None:

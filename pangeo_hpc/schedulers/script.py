@@ -48,13 +48,15 @@ def guarded(setup: Iterable[str]) -> list[str]:
 def _run(command: Sequence[str]) -> list[str]:
     """Return the lines that run the command and end with its status, whatever signals come.
 
-    A shell that dies of SIGTERM before its child would note a wrong status, so it waits. A warning
-    by ``--signal=B:USR1`` reaches only the shell, so it is handed on.
+    A shell that dies of SIGTERM before its child would note a wrong status, so it waits. Signals
+    are handed on: a warning by ``--signal=B:USR1`` reaches only the shell, and so does SIGTERM
+    where Slurm tracks processes by cgroup (22.05: `scancel`, preemption, the walltime).
     """
     return [
         "trap : TERM",
         f"{shlex.join(command)} &",
         "child=$!",
+        "trap 'kill -TERM \"$child\" 2>/dev/null' TERM",
         "trap 'kill -USR1 \"$child\"' USR1",
         "trap 'kill -USR2 \"$child\"' USR2",
         'while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done',
