@@ -1,6 +1,7 @@
 """Workers on the nodes that a job has: one step of the batch system runs them on all."""
 
 from pathlib import Path
+from typing import Any, NoReturn
 
 from pangeo_hpc import files
 from pangeo_hpc.allocation import Allocation
@@ -55,6 +56,11 @@ class AllocationCluster(ProgramCluster):
         if n not in (0, self.workers_per_unit):
             text = f"job {self.allocation.job_id} holds {self.workers_per_unit} workers, not {n}"
             raise UsageError(text, hint="for a changing number of workers: where='jobs'")
+
+    def adapt(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise UsageError: the nodes are ours until the job ends, whatever there is to do."""
+        text = f"the workers of job {self.allocation.job_id} fill its nodes and do not adapt"
+        raise UsageError(text, hint="for a changing number of workers: where='jobs'")
 
     def _names(self, unit: str) -> set[str]:  # noqa: ARG002 - of the base class
         """Return every worker that is there: all of them are of the one unit."""

@@ -16,6 +16,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
+from pangeo_hpc.dask.adapting import CLOSING, Adapts
 from pangeo_hpc.dask.hopeless import HopelessTasks
 from pangeo_hpc.dask.place import announce
 from pangeo_hpc.dask.plugins import plugins
@@ -29,7 +30,7 @@ _DISMISS = 3.0
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
 
-class WorkerCluster(SpecCluster):
+class WorkerCluster(Adapts, SpecCluster):  # type: ignore[misc]
     """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
 
     Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
@@ -38,7 +39,6 @@ class WorkerCluster(SpecCluster):
 
     folder: Path
     keys: Keys
-    workers_per_unit: int = 1
     # seconds between looks at the units while somebody waits for workers
     look: float = 0.5
     # why nothing more is started
@@ -84,17 +84,8 @@ class WorkerCluster(SpecCluster):
         """Return how many seconds units of late had to wait in the queue, None if not known."""
         return None
 
-    @property
-    def adapt(self) -> Any:
-        """Adaptive scaling is not there."""
-        message = f"{type(self).__name__} has no adaptive scaling; use scale(number of workers)"
-        raise AttributeError(message)
-
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name != "adapt"]
-
     def _widget(self) -> None:
-        """Show plain HTML in notebooks: Dask's widget offers adaptive scaling."""
+        """Show plain HTML in notebooks."""
 
     @property
     def jobs(self) -> list[JobStatus]:
@@ -106,6 +97,7 @@ class WorkerCluster(SpecCluster):
         if self.called_from_running_loop:  # Dask itself, which corrects the state afterwards
             self._respecify(n)
             return
+        self.sync(self._end_adapting)
         self.sync(self._forget_ended)
         self.check_scale(n)
         if self.gave_up is not None and n > len(self.workers) * self.workers_per_unit:
@@ -233,6 +225,7 @@ class WorkerCluster(SpecCluster):
         # what it says about workers that leave and data that are lost is what closing means
         with silence_logging_cmgr("critical"):
             try:
+                await self._end_adapting(CLOSING)
                 await self._before_close()
             finally:
                 try:

@@ -92,7 +92,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
     ) -> None:
         self.folder, self.keys, self.desk = folder, desk.command.keys, desk
         shape = desk.command.shape
-        self.workers_per_unit = shape.processes
+        self.workers_per_unit, self.threads_per_worker = shape.processes, shape.threads
         security = self.keys.security()
         super().__init__(
             name=name,
@@ -113,6 +113,11 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
     def jobs(self) -> list[JobStatus]:
         """Return the state of every worker job of this cluster, also of those that ended."""
         return self.desk.status(list(self.desk.taken.values()))
+
+    @property
+    def most_units(self) -> int | None:
+        """Return how many jobs the site allows at once, None for any number."""
+        return self.desk.limit
 
     def check_scale(self, n: int) -> None:
         """Raise UsageError for a negative number, or more jobs than the node type allows."""

@@ -25,6 +25,10 @@ class ProgramCluster(WorkerCluster):
         for unit in self.workers.values():
             unit.patience = _PATIENCE
 
+    def known_ends(self) -> set[str]:
+        """Return the programs that have ended by themselves."""
+        return {name for name, unit in self.workers.items() if unit.returncode is not None}
+
     async def _ended_units(self) -> dict[str, WorkerJobFailed]:
         problems = {name: unit.problem() for name, unit in self.workers.items()}
         return {name: problem for name, problem in problems.items() if problem is not None}
@@ -35,6 +39,7 @@ class LocalCluster(ProgramCluster):
 
     def __init__(self, *, name: str, folder: Path, command: WorkerCommand) -> None:
         self.folder, self.keys = folder, command.keys
+        self.threads_per_worker = command.shape.threads
         security = command.keys.security()
         options = {"prepare": partial(_launch, folder, command)}
         super().__init__(

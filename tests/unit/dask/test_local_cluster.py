@@ -167,14 +167,6 @@ def test_scale(cluster: WorkerCluster) -> None:
             cluster.scale(-1)
 
 
-def test_adapt_is_absent(shared: WorkerCluster) -> None:
-    """Adaptive scaling is not there, and says what is."""
-    assert "adapt" not in dir(shared)
-    assert not hasattr(shared, "adapt")
-    with pytest.raises(AttributeError, match="use scale"):
-        shared.adapt(minimum=0, maximum=2)
-
-
 def test_a_program_that_ends_is_named(cluster: WorkerCluster) -> None:
     """Workers that will never come are told of, with the program's last words."""
     unit = next(iter(cluster.workers.values()))
