@@ -5,7 +5,7 @@
 # make docker-up     a Slurm cluster in containers; see docker/README.md
 # make docker-test   the cluster tests on it, from its login container
 # make docker-down   remove it
-# make bench         what following a hub's servers costs Slurm, beside stock batchspawner (likewise)
+# make bench         what we cost Slurm beside stock batchspawner and dask-jobqueue (likewise)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -41,6 +41,7 @@ docker-test:
 
 bench: $(READY)
 	$(VENV)/bin/python -m benchmarks.hub_polling $(ARGS)
+	$(VENV)/bin/python -m benchmarks.dask_adaptive
 
 format: $(READY)
 	$(VENV)/bin/ruff format .
