@@ -82,7 +82,7 @@ class Accounts(SchedulerPlugin):
         if all(other.unit != gone.unit for other in self._workers.values()):
             account.ended = moment
 
-    def transition(
+    def transition(  # type: ignore[override]
         self, key: Any, start: Any, finish: Any, *, stimulus_id: str = "", **more: Any
     ) -> None:
         """Follow a task: when a worker got it, how long that computed, and what became of it."""

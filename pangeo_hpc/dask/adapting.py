@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pangeo_hpc.dask.adaptive import Adaptive
 from pangeo_hpc.dask.demand import Bounds, bounds_of
 from pangeo_hpc.errors import PangeoHpcError
-from pangeo_hpc.schedulers.base import JobState
 
 if TYPE_CHECKING:
     Base: TypeAlias = Any  # what Dask's own classes and WorkerCluster have
@@ -68,30 +67,25 @@ class Adapts(Base):
     async def _begin_adapting(self, adaptive: Adaptive) -> None:
         await self._end_adapting()
         self._adaptive = adaptive
-        await adaptive.begin()
+        self._wanted = 0  # nothing is started in the place of what ends but for the work there is
+        try:
+            await adaptive.begin()
+        except BaseException:
+            self._adaptive = None
+            raise
 
     async def _end_adapting(self, patience: float | None = None) -> None:
         """End adapting, if it goes on; what it gave up for may be tried again."""
         adaptive = self._adaptive
         if adaptive is not None:
             await adaptive.ended(patience)
+            self._adaptive = None
             if adaptive.gave_up:
-                adaptive.gave_up = False
                 self.gave_up = None
 
     def names_of(self, unit: str) -> set[str]:
         """Return the names of the workers of a unit."""
         return set(self._names(unit))
-
-    def new_worker_spec(self) -> dict[str, Any]:
-        """Return the next unit, whose name none had before.
-
-        Dask takes names again, and some seconds after a unit's end it ends what has its name then,
-        unless the workers of that are there already (distributed 2026.8.0).
-        """
-        name = self._new_worker_name(self._i)
-        self._i += 1
-        return {name: self.new_spec}
 
     async def start_units(self, number: int) -> None:
         """Start so many units more, with one submission. Raise what keeps one from starting."""
@@ -105,16 +99,6 @@ class Adapts(Base):
             self.worker_spec.pop(unit, None)
         await self._correct_state()
 
-    async def forget_known_ends(self) -> None:
-        """Drop units that are known to have ended by themselves; nobody is asked."""
-        ended = self.known_ends() & set(self.worker_spec)
-        if ended:
-            await self.end_units(ended)
-
-    def known_ends(self) -> set[str]:
-        """Return the units that have ended by themselves, as far as is known."""
-        return {
-            unit
-            for unit, status in self.states().items()
-            if status.state.ended and status.state is not JobState.LOST
-        }
+    async def forget_ended(self) -> None:
+        """Drop units that are known to have ended by themselves."""
+        await self._forget_ended()

@@ -130,7 +130,7 @@ class Adaptive:
         cluster = self.cluster
         if cluster.gave_up is not None:
             raise cluster.gave_up
-        await cluster.forget_known_ends()
+        await cluster.forget_ended()
         wait = cluster.queue_wait()
         step = decide(
             self.look(),

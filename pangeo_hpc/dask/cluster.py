@@ -17,10 +17,13 @@ from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
 from pangeo_hpc.dask.adapting import CLOSING, Adapts
+from pangeo_hpc.dask.costs import Costs
+from pangeo_hpc.dask.face import Face
 from pangeo_hpc.dask.hopeless import HopelessTasks
 from pangeo_hpc.dask.place import announce
 from pangeo_hpc.dask.plugins import plugins
 from pangeo_hpc.dask.security import Keys
+from pangeo_hpc.dask.waiting import Progress
 from pangeo_hpc.errors import PangeoHpcError, UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import JobStatus
 
@@ -30,7 +33,7 @@ _DISMISS = 3.0
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
 
-class WorkerCluster(Adapts, SpecCluster):  # type: ignore[misc]
+class WorkerCluster(Adapts, Costs, Face, SpecCluster):  # type: ignore[misc]
     """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
 
     Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
@@ -94,9 +97,6 @@ class WorkerCluster(Adapts, SpecCluster):  # type: ignore[misc]
         """Return how many seconds units of late had to wait in the queue, None if not known."""
         return None
 
-    def _widget(self) -> None:
-        """Show plain HTML in notebooks."""
-
     @property
     def jobs(self) -> Sequence[JobStatus]:
         """Return the batch jobs of the workers; there are none where workers are programs."""
@@ -129,17 +129,19 @@ class WorkerCluster(Adapts, SpecCluster):  # type: ignore[misc]
         if self.called_from_running_loop:
             return super().wait_for_workers(n_workers, timeout)
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while True:
-            left = max(deadline - time.monotonic(), 0.001)
-            try:
-                return super().wait_for_workers(n_workers, min(left, self.look))
-            except WorkerStartTimeoutError as error:
-                problem = self.sync(self._problem, n_workers)
-                if problem is not None:
-                    raise problem from None
-                if timeout is not None and time.monotonic() >= deadline:
-                    have = error.available_workers
-                    raise WorkerStartTimeoutError(have, n_workers, timeout) from None
+        with Progress() as progress:
+            while True:
+                left = max(deadline - time.monotonic(), 0.001)
+                try:
+                    return super().wait_for_workers(n_workers, min(left, self.look))
+                except WorkerStartTimeoutError as error:
+                    problem = self.sync(self._problem, n_workers)
+                    if problem is not None:
+                        raise problem from None
+                    if timeout is not None and time.monotonic() >= deadline:
+                        have = error.available_workers
+                        raise WorkerStartTimeoutError(have, n_workers, timeout) from None
+                    progress.show(self.waiting_for(n_workers))
 
     async def _problem(self, wanted: int) -> PangeoHpcError | None:
         """Return why so many workers will never be there, or None while they may come."""
@@ -264,6 +266,7 @@ class WorkerCluster(Adapts, SpecCluster):  # type: ignore[misc]
                     self.keys.remove()
                     _open.discard(self)
         await self._after_close()
+        self._say_costs()
 
     async def _before_close(self) -> None:
         """End what must be ended even if the rest of closing fails."""

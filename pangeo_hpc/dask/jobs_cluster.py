@@ -35,6 +35,10 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
         self.folder, self.keys, self.desk = folder, desk.command.keys, desk
         shape = desk.command.shape
         self.workers_per_unit, self.threads_per_worker = shape.processes, shape.threads
+        self.batch_system = desk.scheduler.kind
+        self.what = f"{self.batch_system} jobs of node type {request.node_type}, {shape} each"
+        self.cores_per_unit = request.cores
+        self.cores_per_thread = desk.site.node_type(request.node_type).threads_per_core
         security = self.keys.security()
         super().__init__(
             name=name,
@@ -59,6 +63,10 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
         this is what was known last.
         """
         follower.refresh(self.desk)
+        return self.known_jobs()
+
+    def known_jobs(self) -> JobsTable:
+        """Return the same as it was last told; nobody is asked."""
         ledger = self.desk.ledger
         return JobsTable(
             WorkerJobStatus.of(state, unit, ledger.jobs[unit].output)

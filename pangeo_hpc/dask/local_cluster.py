@@ -25,10 +25,6 @@ class ProgramCluster(WorkerCluster):
         for unit in self.workers.values():
             unit.patience = _PATIENCE
 
-    def known_ends(self) -> set[str]:
-        """Return the programs that have ended by themselves."""
-        return {name for name, unit in self.workers.items() if unit.returncode is not None}
-
     async def _ended_units(self) -> dict[str, WorkerJobFailed]:
         problems = {name: unit.problem() for name, unit in self.workers.items()}
         return {name: problem for name, problem in problems.items() if problem is not None}
@@ -39,7 +35,7 @@ class LocalCluster(ProgramCluster):
 
     def __init__(self, *, name: str, folder: Path, command: WorkerCommand) -> None:
         self.folder, self.keys = folder, command.keys
-        self.threads_per_worker = command.shape.threads
+        self.threads_per_worker, self.what = command.shape.threads, "programs of this machine"
         security = command.keys.security()
         options = {"prepare": partial(_launch, folder, command)}
         super().__init__(

@@ -51,9 +51,9 @@ class Cost:
 
     def cells(self) -> tuple[str, ...]:
         """Return the row as text."""
-        hours = (_hours(self.requested), *(self._part(n) for n in (self.busy, self.idle, self.lost)))
         wait = "" if self.wait is None else _span(self.wait)
-        return self.job, self.worker, self.state, wait, *hours
+        parts = (self._part(hours) for hours in (self.busy, self.idle, self.lost))
+        return self.job, self.worker, self.state, wait, _hours(self.requested), *parts
 
     def _part(self, hours: float) -> str:
         share = f" ({100 * hours / self.requested:.0f} %)" if self.requested > 0 else ""

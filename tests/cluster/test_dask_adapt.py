@@ -5,11 +5,11 @@ import pytest
 from tests.cluster.adaptive import measure
 from tests.cluster.face import Cluster
 from tests.cluster.sites import CommandLine
-from tests.cluster.test_dask import no_job_left, nothing_left, queue  # noqa: F401 - fixtures
+from tests.cluster.test_dask import no_job_left, queue  # noqa: F401 - a fixture
 from tests.cluster.users import ClusterUser
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("no_job_left")  # jobs that have just begun may be cancelled at the end
 def test_whole_jobs_against_a_queue(cluster: Cluster, cli: CommandLine, alice: ClusterUser) -> None:
     """All tasks end, each begun once, with no more jobs than they need and no cancel before.
 
