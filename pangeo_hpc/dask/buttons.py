@@ -1,16 +1,16 @@
 """A cluster's face with buttons, where ipywidgets is installed: scale and adapt by hand."""
 
+import asyncio
 from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import ipywidgets
-from tornado.ioloop import PeriodicCallback
 
 from pangeo_hpc.errors import PangeoHpcError
 
-# Milliseconds between two looks at what is known.
-_EVERY = 1000
+# Seconds between two looks at what is known.
+_EVERY = 1.0
 
 
 class Buttons:
@@ -30,7 +30,8 @@ class Buttons:
         choice.set_title(1, "Adapt to the work")
         parts = [self.status, choice, self.said] if cluster.may_scale else [self.status]
         self.box = ipywidgets.VBox(parts)
-        cluster.loop.add_callback(self._follow)
+        self._following: asyncio.Future[None] | None = None
+        cluster.loop.add_callback(self._begin)
 
     def update(self) -> None:
         """Show what is known by now."""
@@ -38,10 +39,21 @@ class Buttons:
         if text != self.status.value:
             self.status.value = text
 
-    def _follow(self) -> None:
-        callback = PeriodicCallback(self.update, _EVERY)
-        self.cluster.periodic_callbacks["pangeo-hpc-buttons"] = callback
-        callback.start()
+    def _begin(self) -> None:
+        self._following = asyncio.ensure_future(self._follow())
+        # Dask stops what is in here when a cluster closes
+        self.cluster.periodic_callbacks["pangeo-hpc-buttons"] = self
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY)
+            self.update()
+
+    def stop(self) -> None:
+        """Show what is known at the end, and follow no more."""
+        if self._following is not None:
+            self._following.cancel()
+        self.update()
 
     def _scale(self, _: Any) -> None:
         self._try(lambda: self.cluster.scale(self.workers.value))
