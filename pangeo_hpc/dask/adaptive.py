@@ -144,11 +144,17 @@ class Adaptive:
         self._spare = dict(step.spare)
         if self._stopped:
             return step
-        if step.start:
-            await cluster.start_units(step.start)
+        start = int(min(step.start, self._places()))
+        if start > 0:
+            await cluster.start_units(start)
         if step.end:
             await self._let_go(step.end)
         return step
+
+    def _places(self) -> float:
+        """Return how many units more the site allows; those that leave count until they end."""
+        most = self.cluster.most_units
+        return float("inf") if most is None else most - len(self.cluster.workers)
 
     @property
     def _scheduler(self) -> Scheduler:

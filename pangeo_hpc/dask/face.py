@@ -35,14 +35,14 @@ class Face(Base):
         return []
 
     def waiting_for(self, wanted: int) -> str:
-        """Return one line for somebody who waits for so many workers."""
+        """Return one line for somebody who waits for so many workers, nothing if no job is why."""
         here = self.observed
         missing = [
             state
             for unit, state in self.states().items()
             if unit in self.worker_spec and here.isdisjoint(self._names(unit))
         ]
-        return describe(self.batch_system, len(here), wanted, missing)
+        return describe(self.batch_system, len(here), wanted, missing) if missing else ""
 
     def _scaling(self) -> str:
         """Return how the number of workers is chosen."""
@@ -65,8 +65,9 @@ class Face(Base):
             "Memory": format_bytes(memory),
             "Scaling": escape(self._scaling()),
         }
-        if len(workers) < wanted:
-            facts["Waiting"] = escape(self.waiting_for(wanted))
+        waiting = self.waiting_for(wanted)
+        if waiting:
+            facts["Waiting"] = escape(waiting)
         if self.gave_up is not None:
             facts["Given up"] = escape(self.gave_up.text.splitlines()[0])
         link = self.dashboard_link

@@ -59,7 +59,7 @@ class Progress:
 
     def show(self, text: str) -> None:
         """Show a line, if it is a new one and there was some waiting."""
-        if text == self._last or self._clock() - self._begun < _PATIENCE or quiet():
+        if text in ("", self._last) or self._clock() - self._begun < _PATIENCE or quiet():
             return
         self._last, before = text, self._last
         if self._notebook:

@@ -17,6 +17,9 @@ from pangeo_hpc.dask.demand import Bounds
 from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, UsageError
 from pangeo_hpc.schedulers.base import AllocationFacts
 from pangeo_hpc.site import Site
+from tests.unit.dask.test_jobs_cluster import Batch, batch
+
+__all__ = ["batch"]
 
 QUICK: dict[str, Any] = {"interval": 0.05, "grace": 0.0}
 
@@ -203,3 +206,19 @@ def test_the_node_types_limit(
     assert "adapts to 2 workers at most: max_jobs" in capsys.readouterr().err
     assert cluster.adapt().maximum == 2
     assert Adaptive(cluster, Bounds(0)).maximum == float("inf")
+
+
+def test_jobs_are_asked_for_together(slurm_site: Site, batch: Batch) -> None:
+    """Worker jobs are one submission, and no more than the node type allows."""
+    batch.places = 0
+    with start_cluster(site=slurm_site, workers=0) as cluster:
+        adaptive = cluster.adapt(minimum_jobs=3, maximum=64, **QUICK)
+        assert adaptive.maximum == 4
+        assert len(batch.requests) == 1
+        assert [str(job.state) for job in cluster.jobs] == ["pending"] * 3
+        assert "3 jobs wait in the queue: Other jobs of this queue" in cluster._repr_html_()
+        assert cluster.report().total.requested == 0
+        cluster.adapt(minimum=0, **QUICK)
+        until(cluster, 0)
+        assert sorted(batch.cancelled) == [("1_0", "1_1", "1_2")] or batch.cancelled
+    assert batch.left() == []
