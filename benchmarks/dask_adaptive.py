@@ -15,7 +15,9 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
+from tests.cluster import machine
 from tests.cluster.adaptive import MOST, TASKS, Outcome, measure
 from tests.cluster.sites import command_line
 from tests.cluster.slurm import SlurmCluster
@@ -63,6 +65,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=90.0, help="seconds for one workload")
     parser.add_argument("--tasks", type=int, nargs="+", default=TASKS)
     options = parser.parse_args()
+    machine.ensure_venv(Path(__file__).parents[1])
     with SlurmCluster() as cluster:
         cli = command_line(cluster, cluster.user("alice"))
         began = time.monotonic()
