@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from dask.utils import parse_timedelta
 from distributed.core import Status
 from distributed.scheduler import Scheduler, WorkerState
 
@@ -41,11 +42,13 @@ class Adaptive:
         bounds: Bounds,
         *,
         target_duration: str | float | None = None,
-        grace: float = GRACE,
-        interval: float = INTERVAL,
+        grace: str | float = GRACE,
+        interval: str | float = INTERVAL,
     ) -> None:
         self.cluster, self.bounds = cluster, bounds
-        self.target_duration, self.grace, self.interval = target_duration, grace, interval
+        self.target_duration = target_duration
+        self.grace = float(parse_timedelta(grace, default="s"))
+        self.interval = float(parse_timedelta(interval, default="s"))
         self.error: PangeoHpcError | None = None
         self.gave_up = False
         self._spare: dict[str, float] = {}

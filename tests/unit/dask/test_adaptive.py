@@ -205,7 +205,8 @@ def test_the_node_types_limit(
     assert cluster.adapt(maximum=64).maximum == 2
     assert "adapts to 2 workers at most: max_jobs" in capsys.readouterr().err
     assert cluster.adapt().maximum == 2
-    assert Adaptive(cluster, Bounds(0)).maximum == float("inf")
+    free = Adaptive(cluster, Bounds(0), interval="2s", grace="1 minute")
+    assert (free.maximum, free.interval, free.grace) == (float("inf"), 2.0, 60.0)
 
 
 def test_jobs_are_asked_for_together(slurm_site: Site, batch: Batch) -> None:
@@ -220,5 +221,5 @@ def test_jobs_are_asked_for_together(slurm_site: Site, batch: Batch) -> None:
         assert cluster.report().total.requested == 0
         cluster.adapt(minimum=0, **QUICK)
         until(cluster, 0)
-        assert sorted(batch.cancelled) == [("1_0", "1_1", "1_2")] or batch.cancelled
+        assert batch.cancelled
     assert batch.left() == []
