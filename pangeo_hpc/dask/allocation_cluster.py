@@ -1,6 +1,7 @@
 """Workers on the nodes that a job has: one step of the batch system runs them on all."""
 
 from pathlib import Path
+from typing import Any, NoReturn
 
 from pangeo_hpc import files
 from pangeo_hpc.allocation import Allocation
@@ -17,6 +18,8 @@ class AllocationCluster(ProgramCluster):
     `cores` and `memory` (bytes) are what the workers get on each node.
     """
 
+    may_scale = False
+
     def __init__(
         self,
         *,
@@ -31,6 +34,9 @@ class AllocationCluster(ProgramCluster):
     ) -> None:
         self.folder, self.keys, self.allocation = folder, command.keys, allocation
         self.workers_per_unit = len(allocation.nodes) * command.shape.processes
+        self.threads_per_worker = command.shape.threads
+        self.what = f"on the {len(allocation.nodes)} nodes of job {allocation.job_id}"
+        self.cores_per_unit = cores * len(allocation.nodes)
         security = command.keys.security()
 
         def prepare(address: str, unit: str) -> Launch:
@@ -56,6 +62,15 @@ class AllocationCluster(ProgramCluster):
             text = f"job {self.allocation.job_id} holds {self.workers_per_unit} workers, not {n}"
             raise UsageError(text, hint="for a changing number of workers: where='jobs'")
 
+    def adapt(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise UsageError: the nodes are ours until the job ends, whatever there is to do."""
+        text = f"the workers of job {self.allocation.job_id} fill its nodes and do not adapt"
+        raise UsageError(text, hint="for a changing number of workers: where='jobs'")
+
     def _names(self, unit: str) -> set[str]:  # noqa: ARG002 - of the base class
         """Return every worker that is there: all of them are of the one unit."""
         return set(self.observed)
+
+    def unit_of(self, worker: str) -> str:  # noqa: ARG002 - of the base class
+        """Return the one unit that there is at a time: the step in this job."""
+        return f"job {self.allocation.job_id}"

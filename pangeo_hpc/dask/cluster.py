@@ -16,11 +16,15 @@ from distributed.deploy.spec import SpecCluster
 from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
+from pangeo_hpc.dask.adapting import CLOSING, Adapts
+from pangeo_hpc.dask.costs import Costs
+from pangeo_hpc.dask.face import Face
 from pangeo_hpc.dask.hopeless import HopelessTasks
 from pangeo_hpc.dask.link import Reachable
 from pangeo_hpc.dask.place import announce
 from pangeo_hpc.dask.plugins import plugins
 from pangeo_hpc.dask.security import Keys
+from pangeo_hpc.dask.waiting import Progress
 from pangeo_hpc.errors import PangeoHpcError, UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import JobStatus
 
@@ -30,7 +34,7 @@ _DISMISS = 3.0
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
 
-class WorkerCluster(Reachable, SpecCluster):
+class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignore[misc]
     """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
 
     Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
@@ -39,7 +43,6 @@ class WorkerCluster(Reachable, SpecCluster):
 
     folder: Path
     keys: Keys
-    workers_per_unit: int = 1
     # seconds between looks at the units while somebody waits for workers
     look: float = 0.5
     # why nothing more is started
@@ -98,18 +101,6 @@ class WorkerCluster(Reachable, SpecCluster):
         return None
 
     @property
-    def adapt(self) -> Any:
-        """Adaptive scaling is not there."""
-        message = f"{type(self).__name__} has no adaptive scaling; use scale(number of workers)"
-        raise AttributeError(message)
-
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name != "adapt"]
-
-    def _widget(self) -> None:
-        """Show plain HTML in notebooks: Dask's widget offers adaptive scaling."""
-
-    @property
     def jobs(self) -> Sequence[JobStatus]:
         """Return the batch jobs of the workers; there are none where workers are programs."""
         return []
@@ -119,6 +110,7 @@ class WorkerCluster(Reachable, SpecCluster):
         if self.called_from_running_loop:  # Dask itself, which corrects the state afterwards
             self._respecify(n)
             return
+        self.sync(self._end_adapting)
         self.sync(self._forget_ended)
         self.check_scale(n)
         if self.gave_up is not None and n > len(self.workers) * self.workers_per_unit:
@@ -142,17 +134,19 @@ class WorkerCluster(Reachable, SpecCluster):
         if self.called_from_running_loop:
             return super().wait_for_workers(n_workers, timeout)
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while True:
-            left = max(deadline - time.monotonic(), 0.001)
-            try:
-                return super().wait_for_workers(n_workers, min(left, self.look))
-            except WorkerStartTimeoutError as error:
-                problem = self.sync(self._problem, n_workers)
-                if problem is not None:
-                    raise problem from None
-                if timeout is not None and time.monotonic() >= deadline:
-                    have = error.available_workers
-                    raise WorkerStartTimeoutError(have, n_workers, timeout) from None
+        with Progress() as progress:
+            while True:
+                left = max(deadline - time.monotonic(), 0.001)
+                try:
+                    return super().wait_for_workers(n_workers, min(left, self.look))
+                except WorkerStartTimeoutError as error:
+                    problem = self.sync(self._problem, n_workers)
+                    if problem is not None:
+                        raise problem from None
+                    if timeout is not None and time.monotonic() >= deadline:
+                        have = error.available_workers
+                        raise WorkerStartTimeoutError(have, n_workers, timeout) from None
+                    progress.show(self.waiting_for(n_workers))
 
     async def _problem(self, wanted: int) -> PangeoHpcError | None:
         """Return why so many workers will never be there, or None while they may come."""
@@ -268,6 +262,7 @@ class WorkerCluster(Reachable, SpecCluster):
         # what it says about workers that leave and data that are lost is what closing means
         with silence_logging_cmgr("critical"):
             try:
+                await self._end_adapting(CLOSING)
                 await self._before_close()
             finally:
                 try:
@@ -276,6 +271,7 @@ class WorkerCluster(Reachable, SpecCluster):
                     self.keys.remove()
                     _open.discard(self)
         await self._after_close()
+        self._say_costs()
 
     async def _before_close(self) -> None:
         """End what must be ended even if the rest of closing fails."""

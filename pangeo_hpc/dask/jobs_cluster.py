@@ -34,8 +34,12 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
     ) -> None:
         self.folder, self.keys, self.desk = folder, desk.command.keys, desk
         shape = desk.command.shape
-        self.workers_per_unit = shape.processes
+        self.workers_per_unit, self.threads_per_worker = shape.processes, shape.threads
         self.walltime = request.walltime
+        self.batch_system = desk.scheduler.kind
+        self.what = f"{self.batch_system} jobs of node type {request.node_type}, {shape} each"
+        self.cores_per_unit = request.cores
+        self.cores_per_thread = desk.site.node_type(request.node_type).threads_per_core
         security = self.keys.security()
         super().__init__(
             name=name,
@@ -60,6 +64,10 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
         this is what was known last.
         """
         follower.refresh(self.desk)
+        return self.known_jobs()
+
+    def known_jobs(self) -> JobsTable:
+        """Return the same as it was last told; nobody is asked."""
         ledger = self.desk.ledger
         return JobsTable(
             WorkerJobStatus.of(state, unit, ledger.jobs[unit].output)
@@ -73,6 +81,11 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
     def queue_wait(self) -> float | None:
         """Return the median wait of the last jobs that started, in seconds."""
         return self.desk.ledger.queue_wait()
+
+    @property
+    def most_units(self) -> int | None:
+        """Return how many jobs the site allows at once, None for any number."""
+        return self.desk.limit
 
     def check_scale(self, n: int) -> None:
         """Raise UsageError for a negative number, or more jobs than the node type allows."""

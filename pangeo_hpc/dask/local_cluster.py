@@ -35,6 +35,7 @@ class LocalCluster(ProgramCluster):
 
     def __init__(self, *, name: str, folder: Path, command: WorkerCommand) -> None:
         self.folder, self.keys = folder, command.keys
+        self.threads_per_worker, self.what = command.shape.threads, "programs of this machine"
         security = command.keys.security()
         options = {"prepare": partial(_launch, folder, command)}
         super().__init__(

@@ -132,6 +132,7 @@ class Office:
             cores=cores,
             memory=memory,
         )
+        cluster.cores_per_thread = self.node.threads_per_core
         number = cluster.workers_per_unit if workers is None else workers
         return cluster, number
 

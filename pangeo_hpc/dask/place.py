@@ -50,9 +50,14 @@ def choose(
     return Choice("jobs", why)
 
 
+def quiet(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether nothing is to be said."""
+    return (os.environ if environ is None else environ).get(QUIET) == "1"
+
+
 def announce(text: str, environ: Mapping[str, str] | None = None) -> None:
     """Tell the person in one line, on stderr; PANGEO_HPC_QUIET=1 keeps it silent."""
-    if (os.environ if environ is None else environ).get(QUIET) != "1":
+    if not quiet(environ):
         sys.stderr.write(f"pangeo-hpc: {text}\n")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     """Return the plugins of a cluster's scheduler, which runs in this process."""
     return [
+        cluster.accounts,
         Arrivals(cluster),
         HopelessTasks(cluster),
         Age(cluster),

@@ -88,8 +88,8 @@ def nothing_left(alice: ClusterUser, no_job_left: None) -> Iterator[None]:
 
 def queue(user: ClusterUser, *more: str) -> dict[str, str]:
     """Return the user's jobs and their states, as Slurm tells them."""
-    rows = user.run(["squeue", "--noheader", "--me", "--format=%A %T", *more]).stdout.splitlines()
-    return dict(row.split() for row in rows)
+    words = ["squeue", "--noheader", "--me", "--array", "--format=%i %T", *more]
+    return dict(row.split() for row in user.run(words).stdout.splitlines())
 
 
 def rest(user: ClusterUser, seconds: float) -> float:
@@ -129,12 +129,13 @@ def test_a_plain_session(cli: CommandLine, alice: ClusterUser) -> None:
         assert set(states) <= {"cancelled", "completed"}
         said = child.stderr.read()
     assert child.returncode == 0
-    first, second = said.splitlines()
+    first, second, *_, last = said.splitlines()
     assert first == (
         "pangeo-hpc: Dask workers are 2 slurm jobs of node type compute, 1 process of 2 threads "
         "each (this is not a job)"
     )
     assert second.startswith("pangeo-hpc: its dashboard: http://localhost:")
+    assert re.match(r"pangeo-hpc: 3 jobs had [\d.]+ core-hours: \d+ % busy, ", last)
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -83,9 +83,10 @@ def test_computes_and_leaves_nothing(site: Site, capfd: pytest.CaptureFixture[st
     assert sorted(path.suffix for path in cluster.folder.iterdir()) == [".json", ".log", ".log"]
     said = capfd.readouterr()
     assert said.out == ""
-    first, second = said.err.splitlines()
+    first, second, last = said.err.splitlines()
     assert "programs of this machine" in first
     assert "its dashboard: http://localhost:" in second
+    assert re.match(r"pangeo-hpc: 2 worker programs had [\d.]+ core-hours: ", last)
 
 
 def test_its_files_are_private(shared: WorkerCluster) -> None:
@@ -229,14 +230,6 @@ def test_scale(cluster: WorkerCluster) -> None:
         assert client.submit(sum, [1, 2]).result() == 3
         with pytest.raises(UsageError, match="-1"):
             cluster.scale(-1)
-
-
-def test_adapt_is_absent(shared: WorkerCluster) -> None:
-    """Adaptive scaling is not there, and says what is."""
-    assert "adapt" not in dir(shared)
-    assert not hasattr(shared, "adapt")
-    with pytest.raises(AttributeError, match="use scale"):
-        shared.adapt(minimum=0, maximum=2)
 
 
 def test_a_program_that_ends_is_named(cluster: WorkerCluster) -> None:
