@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pangeo_hpc import envs, scratch
+from pangeo_hpc.dask import disk
+from pangeo_hpc.dask.node import FIRST, WHOLE
 from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.dask.shape import Shape
 from pangeo_hpc.dask.watch import SPILL
@@ -23,7 +26,8 @@ class WorkerCommand:
     """How the workers of one cluster are started.
 
     `setup` are shell lines of the environment; `local_disk` is a directory for spilled data, in
-    which shell variables are still to be expanded on the node.
+    which shell variables are still to be expanded on the node. `first` is the host of client and
+    scheduler, where workers run beside them.
     """
 
     python: Path
@@ -34,6 +38,7 @@ class WorkerCommand:
     interface: str | None = None
     host: str | None = None
     local_disk: str | None = None
+    first: str | None = None
 
     def argv(self, address: str, name: str | None = None) -> tuple[str, ...]:
         """Return the program and its arguments: paths of keys, never keys."""
@@ -53,7 +58,7 @@ class WorkerCommand:
             "--worker-class": "pangeo_hpc.dask.servers.Worker",
             "--preload-nanny": "pangeo_hpc.dask.watch",
         }
-        words = [str(self.python), "-m", "distributed.cli.dask_worker", address]
+        words = [str(self.python), "-m", "pangeo_hpc.dask.node", address]
         for option, value in options.items():
             if value is not None:
                 words += [option, str(value)]
@@ -62,8 +67,10 @@ class WorkerCommand:
     @property
     def environment(self) -> dict[str, str]:
         """Return the variables of the workers' programs; none of them is secret."""
+        told = {WHOLE: self.shape.whole and str(self.shape.whole), FIRST: self.first}
         return {
             **self.variables,
+            **{name: value for name, value in told.items() if value},
             # the command line has options for a worker's own keys only; its tasks are clients too
             "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": str(self.keys.certificate),
             "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": str(self.keys.key),
@@ -85,10 +92,8 @@ class WorkerCommand:
         Whoever can write there runs code as the user, since spilled data are pickles: a directory
         of a known name in /tmp, which is Dask's default, can be made by somebody else first.
         """
-        temporary = "${TMPDIR:-/tmp}"
         return (
-            f'pangeo_disk="{self.local_disk or temporary}"',
-            f'[ -d "$pangeo_disk" ] && [ -w "$pangeo_disk" ] || pangeo_disk="{temporary}"',
+            *disk.shell(self.local_disk),
             f'{SPILL}="$(mktemp -d "$pangeo_disk/dask-XXXXXXXX")" || exit 1',
             f'export {SPILL} DASK_TEMPORARY_DIRECTORY="${SPILL}"',
             f"trap 'rm -rf \"${SPILL}\"' EXIT",
@@ -98,10 +103,11 @@ class WorkerCommand:
 
 def make_spill(local_disk: str | None) -> dict[str, str]:
     """Make a private directory for spilled data on this machine; return the variables for it."""
-    place = os.path.expandvars(local_disk) if local_disk else None
-    usable = place if place and os.access(place, os.W_OK | os.X_OK) else None
-    spill = tempfile.mkdtemp(prefix="dask-", dir=usable)
-    return {SPILL: spill, "DASK_TEMPORARY_DIRECTORY": spill}
+    words = ["/bin/bash", "-c", disk.find_script(local_disk)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    place, kind, *_ = [*done.stdout.split("\n"), "", ""]
+    spill = tempfile.mkdtemp(prefix="dask-", dir=place or None)
+    return {SPILL: spill, disk.KIND: kind, "DASK_TEMPORARY_DIRECTORY": spill}
 
 
 def _exports(variables: Mapping[str, str]) -> list[str]:
