@@ -44,12 +44,20 @@ class WorkerCluster(SpecCluster):
     # why nothing more is started
     gave_up: PangeoHpcError | None = None
 
+    scheduler: Any
+
     async def _start(self) -> None:
         await super()._start()
         self._said: set[str] = set()
         for plugin in plugins(self):
             await self.scheduler.register_scheduler_plugin(plugin, idempotent=True)
         _open.add(self)
+
+    def came(self, unit: str) -> None:
+        """Hear that a worker of a unit is here."""
+
+    def left(self, unit: str) -> None:
+        """Hear that the last worker of a unit has gone."""
 
     def give_up(self, error: PangeoHpcError) -> None:
         """Start nothing more, and let everything that needs more workers end with this error.
@@ -62,6 +70,8 @@ class WorkerCluster(SpecCluster):
             self._look_for_hopeless()
 
     def _look_for_hopeless(self) -> None:
+        if self.gave_up is None:
+            return
         for plugin in list(self.scheduler.plugins.values()):
             if isinstance(plugin, HopelessTasks):
                 plugin.look()
@@ -97,7 +107,7 @@ class WorkerCluster(SpecCluster):
         """Show plain HTML in notebooks: Dask's widget offers adaptive scaling."""
 
     @property
-    def jobs(self) -> list[JobStatus]:
+    def jobs(self) -> Sequence[JobStatus]:
         """Return the batch jobs of the workers; there are none where workers are programs."""
         return []
 
@@ -177,8 +187,25 @@ class WorkerCluster(SpecCluster):
             return {unit}
         return {f"{unit}-{number}" for number in range(self.workers_per_unit)}
 
+    def unit_of(self, worker: str) -> str:
+        """Return the unit that a worker belongs to, by the worker's name."""
+        return worker if self.workers_per_unit == 1 else worker.rpartition("-")[0]
+
     def _new_worker_name(self, worker_number: int) -> str:
         return f"{self._name}-{worker_number}"
+
+    def new_worker_spec(self) -> dict[str, Any]:
+        """Return the name and the recipe of a new unit; no name is used twice."""
+        name = self._new_worker_name(self._i)
+        self._i += 1
+        return {name: self.new_spec}
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        """Follow what the scheduler says of workers, and start nothing again because of it.
+
+        SpecCluster would forget the unit of a lost worker, and start it again by the same name.
+        """
+        super(SpecCluster, self)._update_worker_status(op, msg)
 
     async def _correct_state_internal(self) -> None:
         async with self._lock:
@@ -187,8 +214,11 @@ class WorkerCluster(SpecCluster):
             if surplus:
                 await self._end_units(surplus)
             missing = [name for name in self.worker_spec if name not in self.workers]
-            if missing:
-                await self._start_units(missing)
+            try:
+                if missing:
+                    await self._start_units(missing)
+            finally:
+                self._look_for_hopeless()
 
     async def _start_units(self, names: Iterable[str]) -> None:
         """Start units, and raise the first error once every start has had its answer."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pangeo_hpc.dask.cluster import WorkerCluster
 
 
-class HopelessTasks(SchedulerPlugin):  # type: ignore[misc]
+class HopelessTasks(SchedulerPlugin):
     """Watches for tasks that nobody will run, once a cluster has given up.
 
     Dask itself keeps such a task for ever, or ends it after a fixed time that a queue's wait would
@@ -30,7 +30,7 @@ class HopelessTasks(SchedulerPlugin):  # type: ignore[misc]
         """Remember the scheduler."""
         self._scheduler = scheduler
 
-    def transition(self, key: Any, start: Any, finish: Any, **more: Any) -> None:  # noqa: ARG002
+    def transition(self, key: Any, start: Any, finish: Any, *_: Any, **more: Any) -> None:  # noqa: ARG002
         """Look again when a task begins to wait for a worker."""
         if self._cluster.gave_up is not None and finish in ("queued", "no-worker"):
             self.look()

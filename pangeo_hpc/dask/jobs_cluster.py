@@ -2,90 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dask
 from distributed.core import Status
 
-from pangeo_hpc import jobs
-from pangeo_hpc.dask import undo
-from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.desk import Desk
-from pangeo_hpc.dask.program import said
+from pangeo_hpc.dask.follower import follower
 from pangeo_hpc.dask.servers import Scheduler
-from pangeo_hpc.errors import (
-    SchedulerError,
-    SchedulerUnreachable,
-    UsageError,
-    WorkerJobFailed,
-)
-from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
-from pangeo_hpc.schedulers.script import render
+from pangeo_hpc.dask.stand_ins import StandIns
+from pangeo_hpc.dask.table import JobsTable, WorkerJobStatus
+from pangeo_hpc.dask.worker_job import SECTION, WorkerJob
+from pangeo_hpc.errors import SchedulerError, UsageError
+from pangeo_hpc.schedulers.base import JobRequest, JobStatus
 
-undo.dask_jobqueue()
-from dask_jobqueue.core import Job, JobQueueCluster  # noqa: E402
+from dask_jobqueue.core import JobQueueCluster  # isort: skip
 
 # Seconds for cancelled jobs to leave the queue.
 _LEAVE = 60.0
 
-# dask-jobqueue wants a section in Dask's configuration. Ours says nothing: the site YAML does.
-_SECTION = "pangeo-hpc"
-_NOTHING: dict[str, object] = {
-    "name": _SECTION, "cores": None, "memory": None, "processes": None, "python": None,
-    "interface": None, "death-timeout": None, "local-directory": None, "extra": None,
-    "worker-command": "distributed.cli.dask_worker", "worker-extra-args": [], "job-extra": None,
-    "job-extra-directives": [], "env-extra": None, "job-script-prologue": [],
-    "header-skip": None, "job-directives-skip": [], "log-directory": None, "shebang": None,
-    "shared-temp-directory": None, "scheduler-options": {},
-}  # fmt: skip
-dask.config.update_defaults({"jobqueue": {_SECTION: _NOTHING}})
 
-
-class WorkerJob(Job):
-    """One batch job of Dask workers."""
-
-    config_name = _SECTION
-
-    def __init__(self, scheduler: str, name: str, *, desk: Desk, **options: Any) -> None:
-        super().__init__(scheduler=scheduler, name=name, **options)
-        self.desk = desk
-
-    @property
-    def request(self) -> JobRequest:
-        """Return the request of this job; each call gives its name a new nonce."""
-        return self.desk.request(self.scheduler, self.name)
-
-    def job_script(self) -> str:
-        """Return the script, whose header is the batch system's for this request."""
-        request = self.request
-        return render(self.desk.scheduler.directives(request), request)
-
-    async def start(self) -> None:
-        """Submit the job. Raise SubmitRefused if it is not taken."""
-        try:
-            job = await self.desk.aside(partial(self.desk.submit, self.scheduler, self.name))
-        except BaseException:
-            self.status = Status.failed
-            raise
-        self.job_id = job.id
-        self.status = Status.running
-
-    async def close(self) -> None:
-        """Cancel the job, whose workers were lost."""
-        if self.job_id and self.status == Status.running:
-            await self.desk.aside(partial(self.desk.cancel, [self.job_id]))
-        self.status = Status.closed
-        self._event_finished.set()
-
-
-class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
+class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
     """A Dask cluster whose workers are batch jobs of one node type."""
 
     job_cls = WorkerJob
-    look = 5.0
 
     def __init__(
         self, *, name: str, folder: Path, desk: Desk, host: str, request: JobRequest
@@ -101,7 +43,7 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
             scheduler_cls=Scheduler,
             scheduler_options={"folder": folder, "host": host, "port": 0, "dashboard": False},
             # what dask-jobqueue itself wants to know about a job
-            config_name=_SECTION,
+            config_name=SECTION,
             cores=shape.processes * shape.threads,
             memory=request.memory or 0,
             processes=shape.processes,
@@ -110,9 +52,26 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
         )
 
     @property
-    def jobs(self) -> list[JobStatus]:
-        """Return the state of every worker job of this cluster, also of those that ended."""
-        return self.desk.status(list(self.desk.taken.values()))
+    def jobs(self) -> JobsTable:
+        """Return the state of every worker job of this cluster, also of those that ended.
+
+        The batch system is asked, unless it was in the last seconds; where it does not answer
+        this is what was known last.
+        """
+        follower.refresh(self.desk)
+        ledger = self.desk.ledger
+        return JobsTable(
+            WorkerJobStatus.of(state, unit, ledger.jobs[unit].output)
+            for unit, state in ledger.states().items()
+        )
+
+    def states(self) -> dict[str, JobStatus]:
+        """Return the last known state of each job by the name of its workers."""
+        return self.desk.ledger.states()
+
+    def queue_wait(self) -> float | None:
+        """Return the median wait of the last jobs that started, in seconds."""
+        return self.desk.ledger.queue_wait()
 
     def check_scale(self, n: int) -> None:
         """Raise UsageError for a negative number, or more jobs than the node type allows."""
@@ -125,58 +84,67 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
                 text, hint=f"ask for {most} workers or less: max_jobs of the node type"
             )
 
-    async def _correct_state_internal(self) -> None:
-        self.desk.again()
-        await super()._correct_state_internal()
+    async def _start_units(self, names: Iterable[str]) -> None:
+        """Submit units together, and raise why not all of them were taken."""
+        wanted = list(names)
+        address = self.scheduler_address
+        problem = await self.desk.aside(partial(self.desk.submit, address, wanted))
+        self._adopt(wanted)
+        for name in wanted:
+            if name not in self.workers:
+                self.worker_spec.pop(name, None)
+        follower.wake()
+        if problem is not None:
+            raise problem
 
-    async def _ended_units(self) -> dict[str, WorkerJobFailed]:
-        units = {name: self.desk.taken.get(unit.job_id) for name, unit in self.workers.items()}
-        known = {name: job for name, job in units.items() if job is not None}
-        try:
-            states = await self.desk.aside(partial(self.desk.status, list(known.values())))
-        except SchedulerUnreachable:
-            return {}  # no news is not an end
-        return {
-            name: _problem(job, state)
-            for (name, job), state in zip(known.items(), states, strict=True)
-            if state.state.ended and state.state is not JobState.LOST
-        }
+    def _adopt(self, units: Iterable[str]) -> None:
+        """Take those units that the batch system has taken."""
+        for name in units:
+            job = self.desk.ledger.jobs.get(name)
+            if job is not None and name not in self.workers:
+                spec = self.worker_spec.setdefault(name, self.new_spec)
+                unit = spec["cls"](self.scheduler_address, name=name, **spec["options"])
+                unit.took(job.id)
+                self._created.add(unit)
+                self.workers[name] = unit
 
     async def _stop(self, units: Sequence[Any]) -> None:
         """Cancel the jobs with one call."""
         ids = [unit.job_id for unit in units if unit.status == Status.running]
         await self.desk.aside(partial(self.desk.cancel, ids))
         for unit in units:
-            unit.status = Status.closed
+            unit.gone()
 
     async def _before_close(self) -> None:
         """Cancel the jobs that wait, with one call, and let the others end by themselves."""
         self.desk.close()
-        units = list(self.workers.items())
+        await self._stop_following()
         try:
-            ids = await self.desk.aside(self.desk.find)
-            at_work = {u.job_id for name, u in units if self._names(name) & self.observed}
-            waiting = [job_id for job_id in ids if job_id not in at_work]
-            await self.desk.aside(partial(self.desk.cancel, waiting))
+            await self.desk.aside(self.desk.find)
+            left = self.desk.ledger.open()
+            waiting = [
+                job.id for name, job in left.items() if not self._names(name) & self.observed
+            ]
+            await self.desk.aside(partial(self.desk.cancel, [i for i in waiting if i]))
         except SchedulerError:
             pass  # asked again until the queue is empty of them, or said at the end
-        for _, unit in units:
+        for unit in self.workers.values():
             unit.status = Status.closing
         await self._dismiss()
 
     async def _after_close(self) -> None:
         try:
-            await self._until_gone([job.id for job in self.desk.taken.values() if job.id])
+            await self._until_gone()
         finally:
             self.desk.shut()
 
-    async def _until_gone(self, ids: Sequence[str]) -> None:
-        """Wait until the queue has none of these jobs. Raise SchedulerError if some stay."""
+    async def _until_gone(self) -> None:
+        """Wait until the queue has none of the jobs. Raise SchedulerError if some stay."""
         deadline, pause, words = time.monotonic() + _LEAVE, 0.2, ""
-        left = list(ids)
-        while left:
+        while left := [job.id for job in self.desk.ledger.open().values() if job.id]:
             try:
-                left = await self.desk.aside(partial(self.desk.still_there, left))
+                await self.desk.aside(self.desk.look)
+                left = [job.id for job in self.desk.ledger.open().values() if job.id]
                 if left and pause > 1:
                     await self.desk.aside(partial(self.desk.cancel, left))
             except SchedulerError as error:
@@ -187,10 +155,3 @@ class JobsCluster(WorkerCluster, JobQueueCluster):  # type: ignore[misc]
             if left:
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, 5.0)
-
-
-def _problem(job: jobs.Job, status: JobStatus) -> WorkerJobFailed:
-    code = f", exit code {status.exit_code}" if status.exit_code is not None else ""
-    reason = f" ({status.reason})" if status.reason else ""
-    text = f"worker job {job.id} ({job.name}) ended: {status.state}{code}{reason}"
-    return WorkerJobFailed(text + said(job.output), hint=f"all of its output: {job.output}")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from pangeo_hpc.dask.arrivals import Arrivals
 from pangeo_hpc.dask.hopeless import HopelessTasks
 
 if TYPE_CHECKING:
@@ -13,5 +14,6 @@ if TYPE_CHECKING:
 def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     """Return the plugins of a cluster's scheduler, which runs in this process."""
     return [
+        Arrivals(cluster),
         HopelessTasks(cluster),
     ]

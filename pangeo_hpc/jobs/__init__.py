@@ -4,13 +4,14 @@
 `cancel` follow. Hub, Dask, workflow and command line all come through here.
 """
 
-from pangeo_hpc.jobs.follow import cancel, status, status_of, wait
+from pangeo_hpc.jobs.follow import HISTORY_DELAY, cancel, status, status_of, wait
 from pangeo_hpc.jobs.plan import Ask, plan, scheduler_named, scheduler_of
 from pangeo_hpc.jobs.record import Job
 from pangeo_hpc.jobs.several import alone, sparingly, statuses
 from pangeo_hpc.jobs.submit import recover, submit, with_nonce
 
 __all__ = [
+    "HISTORY_DELAY",
     "Ask",
     "Job",
     "alone",

@@ -16,6 +16,7 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus, Scheduler
 # A queue forgets a job a moment before the history knows it.
 HISTORY_DELAY = timedelta(seconds=20)
 
+_ELEMENT = re.compile(r"\d+(_\d|\[\d)")
 _BY_FORCE = {
     JobState.CANCELLED,
     JobState.TIMEOUT,
@@ -134,9 +135,9 @@ def _face(status: JobStatus) -> tuple[object, ...]:
 
 
 def _answered(job_id: str, known: Collection[str]) -> bool:
-    """Tell whether an id, or at least one element of it, is among the answers."""
-    if job_id in known:
-        return True
+    """Tell whether an id, or at least one element of an array's, is among the answers."""
+    if job_id in known or _ELEMENT.match(job_id):
+        return job_id in known
     plain = re.match(r"\d+", job_id)
     stem = re.compile(rf"{plain[0]}(_|\[)") if plain else None
     return stem is not None and any(stem.match(other) for other in known)

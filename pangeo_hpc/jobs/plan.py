@@ -91,19 +91,22 @@ def plan(
     after: Sequence[str] = (),
     requeue: bool = False,
     nonce: str | None = None,
+    array: int | None = None,
 ) -> JobRequest:
-    """Return the request for one job, held to the limits of the site.
+    """Return the request for one job, or for `array` equal ones, held to the limits of the site.
 
     This is the only way in: forms, links, options and Python calls all end here. `use` is what
     the job is for: ``notebook``, ``dask`` or ``batch``. `setup` are lines of the environment, never
     of the user. `folder` will hold what the job prints and its exit status. `nonce` is one that is
-    remembered already. Raise RequestRefused with every problem, or UnknownName for a node type that
+    remembered already. Each element of an array keeps its own in a folder named by its index.
+    Raise RequestRefused with every problem, or UnknownName for a node type that
     is not there.
     """
     node = site.node_type(ask.node_type)
     defaults = site.defaults
     who = (person or current_person()).with_defaults(defaults.account, defaults.project)
     desk = _Desk(node, who, site)
+    own = folder / "{index}" if folder and array is not None else folder
     request = JobRequest(
         name=f"{desk.name(name)}-{nonce}" if nonce else with_nonce(desk.name(name)),
         command=tuple(command),
@@ -128,8 +131,9 @@ def plan(
         setup=(*node.setup, *setup),
         environment=dict(environment or {}),
         working_directory=working_directory,
-        output=folder / "output.log" if folder else None,
-        exit_file=folder / "exit" if folder else None,
+        output=own / "output.log" if own else None,
+        exit_file=own / "exit" if own else None,
+        array=array,
         after=tuple(after),
         requeue=requeue,
         made_by=f"pangeo-hpc {__version__} from site {site.name}, node type {node.name}",

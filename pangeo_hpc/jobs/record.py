@@ -1,13 +1,13 @@
 """What is remembered of a submission: one `job.json` beside its script, output and exit status."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import files
-from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.schedulers.base import JobState, JobStatus, Scheduler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,21 @@ class Job:
     def within(self) -> bool:
         """Tell whether this attempt runs in a job that somebody else submitted, or in none."""
         return self.request.get("node_type") is None
+
+    @property
+    def array(self) -> int | None:
+        """Return how many elements this array has; None for a single job."""
+        return self.request.get("array")
+
+    def elements(self, scheduler: Scheduler) -> list["Job"]:
+        """Return the elements of an array as jobs of their own; a single job is its only one."""
+        if self.array is None or self.id is None:
+            return [self]
+        alone = {**self.request, "array": None}
+        return [
+            replace(self, id=element, folder=self.folder / str(index), request=alone)
+            for index, element in enumerate(scheduler.elements(self.id, self.array))
+        ]
 
     @property
     def output(self) -> Path:

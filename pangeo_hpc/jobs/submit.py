@@ -40,6 +40,9 @@ def submit(
     SubmitRefused with the scheduler's words, or SubmitUnclear if nobody can say.
     """
     files.make_directory(folder)
+    for index in range(request.array or 0):
+        # no batch system makes the directory of an output
+        (folder / str(index)).mkdir(mode=0o700, exist_ok=True)
     job = Job(
         name=request.name,
         folder=folder,
@@ -96,13 +99,20 @@ def recover(
         waited = time.monotonic() - begun
         if denied >= 2 and waited >= on_its_way:
             # a scheduler without history does not know a job that has ended, but the job does
-            job = replace(job, state="ended" if job.exit_file.exists() else "not taken")
+            job = replace(job, state="ended" if _has_ended(job) else "not taken")
             job.write()
             return job
         if waited > patience:
             return job
         time.sleep(pause)
         pause = min(pause * 2, 5.0)
+
+
+def _has_ended(job: Job) -> bool:
+    """Tell whether a job, or an element of it, wrote down its end."""
+    return job.exit_file.exists() or (
+        job.array is not None and any(job.folder.glob(f"*/{job.exit_file.name}"))
+    )
 
 
 def _age(job: Job) -> float:
@@ -131,4 +141,5 @@ def _summary(request: JobRequest) -> dict[str, Any]:
         "memory": request.memory,
         "gpus": request.gpus,
         "walltime": request.walltime.total_seconds(),
+        "array": request.array,
     }

@@ -100,7 +100,8 @@ class JobRequest:
     site's scheduler that gets it. `exit_file` is where the job
     keeps its exit status. `array` is how many equal elements to submit, None for a single job.
     `output` receives what the job prints; it may hold the scheduler-neutral ``{id}`` and
-    ``{index}``.
+    ``{index}``, and so may `exit_file`. In an array PANGEO_HPC_INDEX tells each element its index,
+    from 0.
     """
 
     name: str
@@ -217,6 +218,14 @@ class Settings:
         return True if self.private_jobs is False or self.overseer else self.overseer
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How many elements one array may have, and how many jobs a user may have; None is not told."""
+
+    elements: int | None = None
+    jobs: int | None = None
+
+
 @dataclass(frozen=True)
 class Versions:
     """The oldest version that is supported, and the newest that was tested; empty is any.
@@ -291,6 +300,14 @@ class Scheduler(Protocol):
         Raise SubmitRefused, quoting the scheduler, if it said no; SchedulerUnreachable if it gave
         no clear answer, so that the job may or may not exist.
         """
+        ...
+
+    def elements(self, job_id: str, count: int) -> tuple[str, ...]:
+        """Return the ids of the elements of an array, in the order of their indices from 0."""
+        ...
+
+    def room(self, request: JobRequest, user: str) -> Conversation[Room]:
+        """Return what limits arrays like this one; what cannot be read is not told."""
         ...
 
     def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:

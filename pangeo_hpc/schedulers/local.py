@@ -21,6 +21,7 @@ from pangeo_hpc.schedulers.base import (
     JobStatus,
     Node,
     Queue,
+    Room,
     SchedulerOptions,
     Settings,
     Versions,
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 _HERE = Path(__file__).resolve().parents[2]
 _ID = re.compile(r"[0-9]{1,15}(_[0-9]{1,15})?")
+_LONGEST_ARRAY = 10_000
 # What the program ends with when it understood the job and will not have it.
 _REFUSALS = (2, 4, 5)
 
@@ -111,6 +113,16 @@ class Local:
             text = f"the local queue refused {request.name}: {result.words}"
             raise SubmitRefused(text, hint="ask for what this machine has: `pangeo-hpc nodes`")
         raise unclear("submit", result)
+
+    def elements(self, job_id: str, count: int) -> tuple[str, ...]:
+        """Return ``12_0``, ``12_1`` and so on."""
+        return tuple(f"{job_id}_{index}" for index in range(count))
+
+    def room(self, request: JobRequest, user: str) -> Conversation[Room]:
+        """Return how many elements its program takes in one array."""
+        del request, user
+        yield from ()
+        return Room(elements=_LONGEST_ARRAY)
 
     def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
         """Ask about any number of jobs; the queue remembers ended ones for some days."""

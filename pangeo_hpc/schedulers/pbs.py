@@ -16,6 +16,7 @@ from pangeo_hpc.schedulers.base import (
     JobStatus,
     Node,
     Queue,
+    Room,
     SchedulerOptions,
     Settings,
     Versions,
@@ -84,6 +85,20 @@ class PBS:
             raise words.refused(result)
         hint = "the job is looked up by its name; a -z in the site's `directives` hides the id"
         raise SchedulerUnreachable("qsub ended well, but printed no job id", hint=hint)
+
+    def elements(self, job_id: str, count: int) -> tuple[str, ...]:
+        """Return ``131[0].server``, ``131[1].server`` and so on."""
+        number, _, server = job_id.partition("[]")
+        return tuple(f"{number}[{index}]{server}" for index in range(count))
+
+    def room(self, request: JobRequest, user: str) -> Conversation[Room]:
+        """Return the least max_array_size and max_queued of the server and of the queue."""
+        servers = yield from self._records("Server", "Server: ", "qstat", "-B", "-f")
+        queues: Mapping[str, Record] = {}
+        if request.queue:
+            asked = ("qstat", "-Q", "-f", request.queue)
+            queues = yield from self._records("Queue", "Queue: ", *asked)
+        return pbs_nodes.room([*servers.values(), *queues.values()], user)
 
     def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
         """Ask the live queue; a job it does not know is absent."""

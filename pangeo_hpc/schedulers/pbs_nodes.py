@@ -1,8 +1,9 @@
 """From records of pbsnodes and ``qstat -Q`` to nodes and queues."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
-from pangeo_hpc.schedulers.base import Node, NodeState, Queue, Settings, destinations
+from pangeo_hpc.schedulers.base import Node, NodeState, Queue, Room, Settings, destinations
 from pangeo_hpc.schedulers.pbs_text import Record, parse_number, parse_period, parse_size
 
 _BUSY = {"job-busy", "job-exclusive", "resv-exclusive", "busy"}
@@ -129,4 +130,20 @@ def settings(server: Record, user: str) -> Settings:
         history=server.get("job_history_enable") == "True",
         to_see_all=f'qmgr -c "set server operators += {user}@*"',
         to_keep_history='qmgr -c "set server job_history_enable = True"',
+    )
+
+
+def room(records: Iterable[Record], user: str) -> Room:
+    """Return the least limits that the server and a queue have for a user.
+
+    ``[u:PBS_GENERIC=40],[u:alice=80]``: a user's own limit counts in place of everybody's.
+    """
+    sizes, most = [], []
+    for record in records:
+        sizes.append(parse_number(record.get("max_array_size", "")))
+        told = dict(re.findall(r"u:([^=\]]+)=(\d+)", record.get("max_queued", "")))
+        most.append(parse_number(told.get(user) or told.get("PBS_GENERIC") or ""))
+    return Room(
+        elements=min((size for size in sizes if size is not None), default=None),
+        jobs=min((limit for limit in most if limit is not None), default=None),
     )

@@ -6,6 +6,12 @@ from pathlib import Path
 
 from pangeo_hpc.schedulers.base import JobRequest
 
+# An array of one may be a single job to a scheduler, which has no index then.
+_INDEX = (
+    'export PANGEO_HPC_INDEX="${SLURM_ARRAY_TASK_ID:-'
+    '${PBS_ARRAY_INDEX:-${PANGEO_LOCALQUEUE_INDEX:-0}}}"'
+)
+
 
 def render(directives: Sequence[str], request: JobRequest) -> str:
     """Return the job script: the header, the site's setup, then the command as it is.
@@ -20,6 +26,8 @@ def render(directives: Sequence[str], request: JobRequest) -> str:
         *directives,
         "",
     ]
+    if request.array is not None:
+        lines.append(_INDEX)
     if request.exit_file:
         lines += _keep_status(request.exit_file)
     seconds = int(request.walltime.total_seconds())
@@ -55,8 +63,7 @@ def _run(command: Sequence[str]) -> list[str]:
 
 
 def _keep_status(path: Path) -> list[str]:
-    target = shlex.quote(str(path))
-    partial = shlex.quote(f"{path}.partial")
+    target, partial = _indexed(str(path)), _indexed(f"{path}.partial")
     return [
         "pangeo_ended() {",
         "  status=$?",
@@ -65,6 +72,12 @@ def _keep_status(path: Path) -> list[str]:
         "}",
         "trap pangeo_ended EXIT",
     ]
+
+
+def _indexed(path: str) -> str:
+    """Return a path as a word of the shell, the index of an element put in by the shell."""
+    parts = (shlex.quote(part) if part else "" for part in path.split("{index}"))
+    return '"$PANGEO_HPC_INDEX"'.join(parts)
 
 
 def _is_simple(line: str) -> bool:

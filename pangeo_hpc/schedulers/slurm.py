@@ -13,6 +13,7 @@ from pangeo_hpc.schedulers import (
     slurm_named,
     slurm_order,
     slurm_parse,
+    slurm_room,
     slurm_script,
     slurm_settings,
     slurm_site,
@@ -25,6 +26,7 @@ from pangeo_hpc.schedulers.base import (
     JobStatus,
     Node,
     Queue,
+    Room,
     SchedulerOptions,
     Settings,
     Versions,
@@ -34,8 +36,11 @@ from pangeo_hpc.schedulers.slurm_ids import (
     asked_for,
     chunks,
     ended,
+    grouped,
     never_began,
+    ungrouped,
     with_arrays,
+    with_whole_arrays,
 )
 from pangeo_hpc.schedulers.slurm_text import is_whole, moment
 
@@ -103,6 +108,16 @@ class Slurm:
             raise slurm_words.unclear(result)
         raise slurm_words.refused(result)
 
+    def elements(self, job_id: str, count: int) -> tuple[str, ...]:
+        """Return ``12_0``, ``12_1`` and so on."""
+        return tuple(f"{array_of(job_id)}_{index}" for index in range(count))
+
+    def room(self, request: JobRequest, user: str) -> Conversation[Room]:
+        """Return MaxArraySize and the least MaxSubmitJobs of the user's association and QOS."""
+        result = yield self._ask("scontrol", "show", "config")
+        config = slurm_settings.parse_config(_text(result))
+        return (yield from slurm_room.ask(self._ask, config, request, user))
+
     def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
         """Ask squeue about jobs, also those that ended in the last minutes."""
         return (yield from self._queue(ids))
@@ -154,13 +169,17 @@ class Slurm:
         return slurm_named.parse(_text(result), prefix, length)
 
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
-        """Cancel jobs or elements of arrays, and return what went wrong, by id."""
+        """Cancel jobs or elements of arrays, and return what went wrong, by id.
+
+        scancel sends slurmctld a request for each of its words, so elements of an array are one.
+        """
         problems: dict[str, str] = {}
         for chunk in chunks(ids):
-            result = yield self._ask("scancel", *chunk)
+            result = yield self._ask("scancel", *grouped(chunk))
             if slurm_words.no_answer(result):
                 raise slurm_words.unreachable(result)
-            problems |= slurm_words.cancel_problems(result, chunk)
+            told = slurm_words.cancel_problems(result, grouped(chunk))
+            problems |= {job_id: told[word] for word in told for job_id in ungrouped(word, chunk)}
         return problems
 
     def ahead(self, waiting: Collection[JobStatus]) -> Conversation[dict[str, int]]:
@@ -262,11 +281,11 @@ class Slurm:
         error only if it was the only one.
         """
         known: dict[str, JobStatus] = {}
-        for chunk in chunks(ids):
+        for chunk in chunks(with_whole_arrays(ids)):
             columns = ("-O", slurm_parse.QUEUE_FORMAT)
             result = yield self._ask("squeue", *_ALL, "-r", "-j", ",".join(chunk), *columns)
             if not slurm_words.no_such_job(result):
-                known |= asked_for(slurm_parse.parse_queue(_text(result)), chunk)
+                known |= asked_for(slurm_parse.parse_queue(_text(result)), ids)
         return known
 
     def _accounting(self, *asked: str) -> Conversation[str]:

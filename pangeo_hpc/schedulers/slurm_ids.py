@@ -1,12 +1,15 @@
 """Ids of jobs and of the elements of arrays: ``12`` and ``12_3``."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 
 # Arguments of one call stay far below what a system takes.
 IDS_PER_CALL = 500
+# More elements of an array are asked for by the array.
+_FEW = 10
 
 
 def is_id(text: str) -> bool:
@@ -24,6 +27,47 @@ def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
     ours = [job_id for job_id in dict.fromkeys(ids) if is_id(job_id)]
     for start in range(0, len(ours), IDS_PER_CALL):
         yield ours[start : start + IDS_PER_CALL]
+
+
+def with_whole_arrays(ids: Collection[str]) -> list[str]:
+    """Return the ids with an array's in place of its elements where these are many."""
+    count = Counter(array_of(job_id) for job_id in dict.fromkeys(ids) if is_id(job_id))
+    named = (array_of(i) if count[array_of(i)] > _FEW else i for i in ids if is_id(i))
+    return list(dict.fromkeys(named))
+
+
+def grouped(ids: Iterable[str]) -> list[str]:
+    """Return the words that name these jobs, elements of an array in one: ``12_[0-3,7]``."""
+    words: list[str] = []
+    elements: dict[str, set[int]] = {}
+    for job_id in ids:
+        array, mark, index = job_id.partition("_")
+        if mark:
+            elements.setdefault(array, set()).add(int(index))
+        else:
+            words.append(job_id)
+    for array, found in elements.items():
+        ranges = _ranges(sorted(found))
+        words.append(f"{array}_{ranges}" if len(found) == 1 else f"{array}_[{ranges}]")
+    return words
+
+
+def ungrouped(word: str, ids: Collection[str]) -> list[str]:
+    """Return those of the ids that a word of `grouped` or of scancel's answer is about."""
+    array, mark, rest = word.partition("_")
+    if not mark or word in ids:
+        return [word]
+    return [job_id for job_id in ids if array_of(job_id) == array] if "[" in rest else [word]
+
+
+def _ranges(indices: list[int]) -> str:
+    parts: list[list[int]] = []
+    for index in indices:
+        if parts and index == parts[-1][1] + 1:
+            parts[-1][1] = index
+        else:
+            parts.append([index, index])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
 def asked_for(known: Mapping[str, JobStatus], ids: Iterable[str]) -> dict[str, JobStatus]:

@@ -29,7 +29,9 @@ _BUSY = re.compile(
     r"|QOSMaxJobs"
 )
 _PROGRAM = re.compile(r"^(?:/\S*/)?s[a-z]+: *(?:error: *|fatal: *)?")
-_CANCEL = re.compile(r"error on (?:job|step)? ?(?:step )?(?:job )?id ([\d_]+)(?:\.\w+)?: (.*)")
+_CANCEL = re.compile(
+    r"error on (?:job|step)? ?(?:step )?(?:job )?id ([\d_]+(?:\[[\d,-]+\])?)(?:\.\w+)?: (.*)"
+)
 
 _MINE = "`sacctmgr show assoc user=$USER` lists what you may use"
 # The first that matches gives the hint of a refused submission (recorded from 22.05).

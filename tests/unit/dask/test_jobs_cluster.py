@@ -23,12 +23,12 @@ from pangeo_hpc.errors import (
     WorkerJobFailed,
 )
 from pangeo_hpc.run import Conversation
-from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, SchedulerOptions
+from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, Room, SchedulerOptions
 from pangeo_hpc.site import Site
 
 
 class Batch:
-    """A batch system in memory. `room` is how many jobs run at once; the others wait."""
+    """A batch system in memory. `places` is how many jobs run at once; the others wait."""
 
     kind = "slurm"
 
@@ -36,7 +36,9 @@ class Batch:
         self.options = SchedulerOptions()
         self.requests: list[JobRequest] = []
         self.cancelled: list[tuple[str, ...]] = []
-        self.room = 2
+        self.places = 2
+        self.most: int | None = None
+        self.questions = 0
         self.refuse_after: int | None = None
         self.silent = False
         self.lies = False
@@ -60,16 +62,25 @@ class Batch:
             number = str(len(self.requests))
             if self.refuse_after is not None and len(self.requests) > self.refuse_after:
                 raise SubmitRefused("sbatch: error: Invalid qos specification")
-            if len(self._programs) < self.room:
-                with Path(request.output or "/dev/null").open("wb") as log:
-                    self._programs[number] = subprocess.Popen(
-                        ["/bin/bash", str(script)], stdout=log, stderr=log, start_new_session=True
-                    )
-            else:
-                self._waiting[number] = "Priority"
+            if self.most is not None and len(self.left()) + (request.array or 1) > self.most:
+                error = SubmitRefused("AssocMaxSubmitJobLimit")
+                error.retry = True
+                raise error
+            for index, job_id in enumerate(self.elements(number, request.array or 0) or [number]):
+                if len(self.running()) < self.places:
+                    self._programs[job_id] = start(script, request, index)
+                else:
+                    self._waiting[job_id] = "Priority"
         if self.lies:
             raise SchedulerUnreachable("no answer within 30 s")
         return number
+        yield
+
+    def elements(self, job_id: str, count: int) -> tuple[str, ...]:
+        return tuple(f"{job_id}_{index}" for index in range(count))
+
+    def room(self, request: JobRequest, user: str) -> Conversation[Room]:
+        return Room(elements=10)
         yield
 
     def find(self, name: str, user: str) -> Conversation[tuple[str, ...]]:
@@ -79,6 +90,7 @@ class Batch:
         yield
 
     def status(self, ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        self.questions += 1
         if self.silent:
             raise SchedulerUnreachable("no answer within 30 s")
         found = {}
@@ -97,14 +109,15 @@ class Batch:
             if program is not None and program.poll() is not None:
                 state = JobState.COMPLETED if program.returncode == 0 else JobState.FAILED
                 found[job_id] = JobStatus(id=job_id, state=state, exit_code=program.returncode)
-            elif any(job_id in ids for ids in self.cancelled):
+            elif any({job_id, job_id.split("_")[0]} & set(ids) for ids in self.cancelled):
                 found[job_id] = JobStatus(id=job_id, state=JobState.CANCELLED)
         return found
         yield
 
     def cancel(self, ids: Collection[str]) -> Conversation[dict[str, str]]:
         self.cancelled.append(tuple(ids))
-        for job_id in () if self.deaf else ids:
+        every = [i for i in (*self._waiting, *self._programs) if {i, i.split("_")[0]} & set(ids)]
+        for job_id in () if self.deaf else every:
             self._waiting.pop(job_id, None)
             program = self._programs.get(job_id)
             if program is not None and program.poll() is None:
@@ -112,9 +125,23 @@ class Batch:
         return {}
         yield
 
+    def running(self) -> list[str]:
+        return [i for i, program in self._programs.items() if program.poll() is None]
+
     def left(self) -> list[str]:
-        running = [i for i, program in self._programs.items() if program.poll() is None]
-        return [*running, *self._waiting]
+        return [*self.running(), *self._waiting]
+
+
+def start(script: Path, request: JobRequest, index: int) -> "subprocess.Popen[bytes]":
+    output = str(request.output or "/dev/null").replace("{index}", str(index))
+    with Path(output).open("wb") as log:
+        return subprocess.Popen(
+            ["/bin/bash", str(script)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(index)},
+        )
 
 
 @pytest.fixture
@@ -150,8 +177,10 @@ def test_from_the_queue_to_nothing(
         cluster.scale(4)
         states = [str(job.state) for job in cluster.jobs]
         assert (states[0], states[2:]) == ("running", ["pending"] * 3)
+        assert [job.worker for job in cluster.jobs] == [f"{cluster.name}-{n}" for n in range(5)]
     assert batch.left() == []
-    assert sorted(batch.cancelled[1]) == ["2", "3", "4", "5"]
+    assert batch.cancelled[1] == ("3",)
+    assert len(batch.requests) == 3
     assert all(job.state.ended for job in cluster.jobs)
     assert not (cluster.folder / "tls").exists()
     said = capfd.readouterr()
@@ -164,7 +193,7 @@ def test_from_the_queue_to_nothing(
 
 def test_its_request(slurm_site: Site, batch: Batch) -> None:
     """The header is the batch system's, for a request that was held to the site's limits."""
-    batch.room = 0
+    batch.places = 0
     with start_cluster("cut", site=slurm_site, walltime="00:10:00") as cluster:
         script = cluster.job_script()
         (request,) = batch.requests
@@ -181,7 +210,7 @@ def test_its_request(slurm_site: Site, batch: Batch) -> None:
 
 def test_processes_of_a_job_are_its_workers(slurm_site: Site, batch: Batch) -> None:
     """`scale` counts workers; a job brings as many as its node type says, all with its name."""
-    batch.room = 1
+    batch.places = 1
     with start_cluster("cut", site=slurm_site, workers=2) as cluster:
         cluster.wait_for_workers(2, timeout=60)
         assert len(batch.requests) == 1
@@ -203,7 +232,7 @@ def test_a_refusal_is_raised(slurm_site: Site, batch: Batch) -> None:
 
 def test_a_refusal_while_scaling(slurm_site: Site, batch: Batch) -> None:
     """What was taken before a refusal stays; the rest can be asked for again."""
-    batch.room, batch.refuse_after = 0, 1
+    batch.places, batch.refuse_after = 0, 1
     with start_cluster(site=slurm_site, workers=1) as cluster:
         with pytest.raises(SubmitRefused):
             cluster.scale(2)
@@ -224,12 +253,13 @@ def test_refused_once_is_not_asked_a_thousand_times(slurm_site: Site, batch: Bat
             }
         }
     )
-    batch.room, batch.refuse_after = 0, 12
+    batch.places, batch.refuse_after = 0, 12
     with start_cluster(site=site, workers=12) as cluster:
-        assert batch.most_at_once == 4
+        assert [request.array for request in batch.requests] == [10, 2]
         with pytest.raises(SubmitRefused):
             cluster.scale(1000)
-        assert len(batch.requests) <= 16
+        assert len(batch.requests) == 13
+        assert len(cluster.workers) == 112
 
 
 @pytest.mark.parametrize(
@@ -253,7 +283,7 @@ def test_limits(
 
 def test_no_clear_answer(slurm_site: Site, batch: Batch) -> None:
     """A job that was taken without our knowing is found by its name, and works like the others."""
-    batch.room, batch.lies = 0, True
+    batch.places, batch.lies = 0, True
     with start_cluster(site=slurm_site, workers=1):
         assert batch.left() == ["1"]
     assert batch.left() == []
@@ -268,15 +298,15 @@ def test_no_answer_at_all(slurm_site: Site, batch: Batch, monkeypatch: pytest.Mo
         raise SubmitUnclear("it is not clear whether dask was submitted")
 
     monkeypatch.setattr(jobs, "submit", unclear)
-    batch.room = 0
+    batch.places = 0
     with pytest.raises(SubmitUnclear):
         start_cluster(site=slurm_site, workers=1)
     assert len(batch.requests) == 1
     assert batch.left() == []
 
 
-def test_a_job_that_dies_is_named(slurm_site: Site, batch: Batch, tmp_path: Path) -> None:
-    """Waiting ends with the reason when no job is left to wait for; `scale` replaces it."""
+def test_jobs_that_die_are_named(slurm_site: Site, batch: Batch, tmp_path: Path) -> None:
+    """After three equal failures waiting, `scale` and futures end with the reason."""
     site = slurm_site.model_copy(
         update={
             "node_types": {
@@ -290,9 +320,13 @@ def test_a_job_that_dies_is_named(slurm_site: Site, batch: Batch, tmp_path: Path
         started = time.monotonic()
         with pytest.raises(WorkerJobFailed, match=r"failed, exit code 9\n  \| no such module"):
             cluster.wait_for_workers(1, timeout=60)
-        assert time.monotonic() - started < 20
-        cluster.scale(1)
-        assert len(batch.requests) == 2
+        assert time.monotonic() - started < 40
+        assert len(batch.requests) == 3
+        with pytest.raises(WorkerJobFailed, match="3 worker jobs ended in the same way"):
+            cluster.scale(1)
+        with cluster.get_client() as client, pytest.raises(WorkerJobFailed, match="exit code 9"):
+            client.submit(sum, [1, 2]).result(timeout=30)
+        assert [str(job.state) for job in cluster.jobs] == ["failed"] * 3
 
 
 def test_a_silent_queue_while_waiting(slurm_site: Site, batch: Batch) -> None:
@@ -311,9 +345,9 @@ def test_jobs_that_stay_are_told(
     from pangeo_hpc.errors import SchedulerError
 
     monkeypatch.setattr(jobs_cluster, "_LEAVE", 3.0)
-    batch.room = 0
+    batch.places = 0
     cluster = start_cluster(site=slurm_site, workers=2)
     batch.deaf = True
-    with pytest.raises(SchedulerError, match=r"2 worker jobs .*\n.*by hand: (1 2|2 1)"):
+    with pytest.raises(SchedulerError, match=r"2 worker jobs .*\n.*by hand: (1_0 1_1|1_1 1_0)"):
         cluster.close()
     assert len(batch.cancelled) > 1
