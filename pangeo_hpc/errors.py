@@ -164,6 +164,10 @@ class WorkerJobFailed(JobFailed):
     """Dask worker jobs ended before they could work."""
 
 
+class EnvironmentMismatch(WorkerJobFailed):
+    """Dask workers have other packages than their client."""
+
+
 class StoppedInTime(PangeoHpcError):
     """The work stopped before its walltime and goes on when it is run again."""
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pangeo_hpc import envs, scratch
@@ -16,6 +16,13 @@ from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.dask.shape import Shape
 from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.site import Person, Site, expand
+
+# What modules, conda and users set, by which packages find their libraries and data: never secrets.
+_CARRIED = (
+    "LD_LIBRARY_PATH", "CONDA_PREFIX", "PYTHONNOUSERSITE", "PROJ_DATA", "PROJ_LIB", "GDAL_DATA",
+    "GDAL_DRIVER_PATH", "ESMFMKFILE", "UDUNITS2_XML_PATH", "HDF5_PLUGIN_PATH",
+    "HDF5_USE_FILE_LOCKING", "CARTOPY_DATA_DIR", "ECCODES_DEFINITION_PATH", "ECCODES_DIR",
+)  # fmt: skip
 
 # Seconds a worker may take to start. A scheduler that is not there is noticed sooner: see watch.py.
 _DEATH_TIMEOUT = 120
@@ -118,29 +125,54 @@ def environment_of(site: Site, name: str | None, person: Person) -> envs.Environ
     """Return the environment of the workers: the named one, else that of this very process.
 
     Client and workers have to agree on their packages. Where the running Python is that of an
-    environment of the site, its modules come with it.
+    environment of the site, or of somebody's overlay over one, its modules come with it.
     """
     if name is not None:
         return envs.resolve(site, name, person)
-    for entry in site.environments.values():
-        if entry.prefix is None:
-            continue
-        prefix = Path(expand(str(entry.prefix), f"environments.{entry.name}.prefix", person))
-        if prefix.resolve() == Path(sys.prefix).resolve():
-            return envs.resolve(site, entry.name, person)
+    for own in dict.fromkeys((sys.prefix, sys.base_prefix)):
+        for entry in site.environments.values():
+            if entry.prefix is None:
+                continue
+            prefix = Path(expand(str(entry.prefix), f"environments.{entry.name}.prefix", person))
+            if prefix.resolve() == Path(own).resolve():
+                found = envs.resolve(site, entry.name, person)
+                return found if own == sys.prefix else _over(found)
     return envs.Environment(envs.CURRENT, Path(sys.executable))
+
+
+def _over(base: envs.Environment) -> envs.Environment:
+    """Return the environment of this process, an overlay over an environment of the site."""
+    first = f'export PATH={shlex.quote(str(Path(sys.prefix) / "bin"))}:"$PATH"'
+    return replace(base, python=Path(sys.executable), setup=(*base.setup, first))
 
 
 def variables_of(
     site: Site, person: Person, environment: envs.Environment, site_file: Path
 ) -> dict[str, str]:
-    """Return what workers are told besides Dask's own settings."""
+    """Return what workers are told besides Dask's own settings.
+
+    Those that run this process's Python also find and load what it does.
+    """
     told = {
         **environment.variables,
         **scratch.variable(site, person),
         "PANGEO_HPC_SITE": str(site_file),
     }
-    path = os.environ.get("PYTHONPATH")
-    if path and environment.name == envs.CURRENT:
-        told["PYTHONPATH"] = path
+    if environment.python == Path(sys.executable):
+        told |= {name: os.environ[name] for name in _CARRIED if name in os.environ}
+        path = [entry for entry in (_script_folder(), os.environ.get("PYTHONPATH")) if entry]
+        if path:
+            told["PYTHONPATH"] = os.pathsep.join(path)
     return told
+
+
+def _script_folder() -> str | None:
+    """Return the folder that a script finds its own modules in, None where it has none."""
+    if sys.flags.safe_path or sys.flags.isolated or not sys.path:
+        return None
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    first = Path(sys.path[0]).absolute()
+    if main and Path(main).absolute().parent != first:
+        return None
+    ours = any(first.is_relative_to(place) for place in (sys.prefix, sys.base_prefix, "/usr"))
+    return None if ours or not first.is_dir() else str(first)

@@ -6,6 +6,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 
 from pangeo_hpc.dask.arrivals import Arrivals
 from pangeo_hpc.dask.hopeless import HopelessTasks
+from pangeo_hpc.dask.same_check import SameEnvironment
 
 if TYPE_CHECKING:
     from pangeo_hpc.dask.cluster import WorkerCluster
@@ -16,4 +17,5 @@ def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
     return [
         Arrivals(cluster),
         HopelessTasks(cluster),
+        SameEnvironment(cluster),
     ]

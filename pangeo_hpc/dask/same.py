@@ -4,11 +4,11 @@ Nothing is imported to find out: the names of the folders that pip and conda lea
 say what is installed and in which version.
 """
 
-import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ DIGEST_FILE = "pangeo-hpc-digest"
 
 # A client has these to talk to a person, or to start workers: workers do without.
 OF_THE_CLIENT = frozenset(
-    "dask-jobqueue dask-labextension debugpy ipykernel ipython ipywidgets jupyter-client "
-    "jupyter-core jupyter-server jupyterlab matplotlib-inline nbclient nbformat papermill pip "
-    "pytest setuptools widgetsnbextension".split()
-)
+    (
+        "dask-jobqueue", "dask-labextension", "debugpy", "ipykernel", "ipython", "ipywidgets",
+        "jupyter-client", "jupyter-core", "jupyter-server", "jupyterlab", "matplotlib-inline",
+        "nbclient", "nbformat", "papermill", "pip", "pytest", "setuptools", "widgetsnbextension",
+    )
+)  # fmt: skip
 
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
@@ -72,7 +74,8 @@ def compare(client: Packages, worker: Packages) -> list[Difference]:
     if client.python != worker.python:
         found.append(Difference("Python", client.python, worker.python))
     if client.digest and client.digest != worker.digest:
-        found.append(Difference("environment", client.digest[:12], (worker.digest or "")[:12] or None))
+        other = worker.digest[:12] if worker.digest else None
+        found.append(Difference("environment", client.digest[:12], other))
     for name, version in sorted(client.packages.items()):
         there = worker.packages.get(name)
         if there is None and name in OF_THE_CLIENT:
@@ -82,7 +85,9 @@ def compare(client: Packages, worker: Packages) -> list[Difference]:
     return found
 
 
-def mismatch(differences: Sequence[Difference], client: Packages, worker: Packages) -> Exception:
+def mismatch(
+    differences: Sequence[Difference], client: Packages, worker: Packages
+) -> EnvironmentMismatch:
     """Return the error that names what differs and says what to do."""
     shown = "".join(f"\n  {difference}" for difference in differences[:20])
     more = f"\n  and {len(differences) - 20} more" if len(differences) > 20 else ""
@@ -100,7 +105,7 @@ def installed(path: Iterable[str] | None = None) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in sys.path if path is None else path:
         try:
-            names = sorted(os.listdir(entry or "."))
+            names = sorted(path.name for path in Path(entry or ".").iterdir())
         except OSError:
             continue
         for name in names:
@@ -122,6 +127,7 @@ class Imported:
     def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
         self._modules = sys.modules if modules is None else modules
         self._seen = 0
+        self._lock = threading.Lock()
         self._owners: dict[str, list[str]] | None = None
         self._last: Packages | None = None
 
@@ -132,30 +138,35 @@ class Imported:
 
     def packages(self) -> Packages:
         """Return what has been imported and can be named, with the versions that are installed."""
-        if self._last is None or self.stale:
-            self._seen = len(self._modules)
-            everything = here()
-            names = self._names(list(self._modules))
-            versions = {n: v for n, v in everything.packages.items() if n in names}
-            self._last = Packages(
-                everything.python, everything.digest, versions, everything.place
-            )
-        return self._last
+        with self._lock:
+            if self._last is None or self.stale:
+                self._seen = len(self._modules)
+                everything = here()
+                names = self._names(list(self._modules))
+                versions = {n: v for n, v in everything.packages.items() if n in names}
+                self._last = replace(everything, packages=versions)
+            return self._last
+
+    def warm(self) -> None:
+        """Begin to find out, so that the answer is there when it is asked for."""
+        threading.Thread(target=self.packages, name="pangeo-hpc-packages", daemon=True).start()
 
     def _names(self, modules: Collection[str]) -> set[str]:
         from importlib.metadata import packages_distributions
 
         tops = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names)
         if self._owners is None:
-            self._owners = {
-                top: list(names) for top, names in packages_distributions().items()
-            }
+            self._owners = {top: list(names) for top, names in packages_distributions().items()}
         found: set[str] = set()
         for top in tops:
             owners = list(dict.fromkeys(_normal(name) for name in self._owners.get(top, ())))
             # many packages may share a name such as `google`: which one it is, is not told cheaply
             found.update(owners if len(owners) == 1 else ())
         return found
+
+
+# Of this process; what is known for one cluster is known for the next.
+IMPORTED = Imported()
 
 
 def _counts(name: str, version: str) -> str:
@@ -166,9 +177,9 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _digest(prefix: str = sys.base_prefix, read: Callable[[Path], str] = Path.read_text) -> str | None:
+def _digest(prefix: str = sys.base_prefix) -> str | None:
     """Return which build of an environment this Python is of, or None."""
     try:
-        return read(Path(prefix) / DIGEST_FILE).strip() or None
+        return (Path(prefix) / DIGEST_FILE).read_text().strip() or None
     except OSError:
         return None

@@ -1,13 +1,23 @@
-"""Look at each worker that connects: can it work for this client, and does it spill to a disk?"""
+"""Look at each worker that connects: whether it can work for this client, and where it spills."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from pangeo_hpc.dask import disk
-from pangeo_hpc.dask.same import Imported, Packages, compare, here, mismatch
+from pangeo_hpc.dask.same import (
+    IMPORTED,
+    Difference,
+    Imported,
+    Packages,
+    compare,
+    here,
+    mismatch,
+)
 
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
@@ -23,7 +33,7 @@ def tell() -> dict[str, Any]:
     return {"packages": here().dump(), "spill": disk.told()}
 
 
-class SameEnvironment(SchedulerPlugin):  # type: ignore[misc]
+class SameEnvironment(SchedulerPlugin):
     """Refuses workers whose packages are not those of this process, which is the client's too.
 
     It is asked before a worker gets its first task, and again when the client computes something
@@ -32,37 +42,58 @@ class SameEnvironment(SchedulerPlugin):  # type: ignore[misc]
 
     name = "pangeo-hpc-same-environment"
 
-    def __init__(self, cluster: "WorkerCluster", imported: Imported | None = None) -> None:
+    def __init__(self, cluster: "WorkerCluster", imported: Imported = IMPORTED) -> None:
         self._cluster = cluster
-        self._imported = imported or Imported()
+        self._imported = imported
+        self._imported.warm()
+        # most workers have the same
+        self._there: dict[str, Packages] = {}
+        self._known: dict[str, Packages] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add_worker(self, scheduler: "Scheduler", worker: str) -> None:
         """Look at a worker that connects."""
-        told = scheduler.workers[worker].extra.get(TOLD) or {}
-        words = disk.warning(told.get("spill", {}).get("kind", ""))
+        # taken away, since what is left there is sent to every client every few seconds
+        told = scheduler.workers[worker].extra.pop(TOLD, None)
+        if not told:
+            return  # not one of ours
+        words = disk.warning(told["spill"]["kind"])
         if words:
             self._cluster.warn(words)
-        self._check(scheduler, worker)
+        packages = told["packages"]
+        key = json.dumps(packages, sort_keys=True)
+        self._there[worker] = self._known.setdefault(key, Packages(**packages))
+        self._check(scheduler, [worker])
+
+    def remove_worker(self, scheduler: "Scheduler", worker: str, **more: Any) -> None:  # noqa: ARG002
+        """Forget a worker that has gone."""
+        self._there.pop(worker, None)
 
     def update_graph(self, scheduler: "Scheduler", **more: Any) -> None:  # noqa: ARG002
         """Look at all workers again if the client has imported more since."""
         if self._imported.stale:
-            for worker in list(scheduler.workers):
-                self._check(scheduler, worker)
+            self._check(scheduler, list(self._there))
 
-    def _check(self, scheduler: "Scheduler", worker: str) -> None:
-        state = scheduler.workers[worker]
-        told = state.extra.get(TOLD)
-        if not told:
-            return  # not one of ours
-        there = Packages(**told["packages"])
-        client = self._imported.packages()
-        differences = compare(client, there)
-        if differences:
+    def _check(self, scheduler: "Scheduler", workers: Sequence[str]) -> None:
+        client, found = self._imported.packages(), dict[int, list[Difference]]()
+        for worker in workers:
+            there, state = self._there[worker], scheduler.workers.get(worker)
+            if id(there) not in found:
+                found[id(there)] = compare(client, there)
+            if not found[id(there)] or state is None:
+                continue
             # no task for it, from this moment on
             scheduler.handle_worker_status_change(Status.paused, state, "pangeo-hpc-mismatch")
-            self._cluster.give_up(mismatch(differences, client, there))
-            task = asyncio.ensure_future(self._cluster.drop_worker(state.name))
+            self._cluster.give_up(mismatch(found[id(there)], client, there))
+            task = asyncio.ensure_future(_drop(self._cluster, str(state.name)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+async def _drop(cluster: "WorkerCluster", worker: str) -> None:
+    """End the unit that a worker is of."""
+    for unit in list(cluster.worker_spec):
+        if worker in cluster._names(unit):  # noqa: SLF001 - of this room
+            del cluster.worker_spec[unit]
+    await cluster._correct_state()  # noqa: SLF001
+    cluster._look_for_hopeless()  # noqa: SLF001

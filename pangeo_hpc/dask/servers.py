@@ -7,6 +7,8 @@ from typing import Any
 import dask
 import distributed
 
+from pangeo_hpc.dask import same_check
+
 
 class _NoHTTP:
     """Replaces the part of a Dask server that listens for HTTP.
@@ -21,6 +23,10 @@ class _NoHTTP:
 
 class Worker(_NoHTTP, distributed.Worker):
     """A Dask worker that is reached over TLS only."""
+
+    async def get_startup_information(self) -> dict[str, Any]:
+        """Return what the scheduler is told of this worker, our own words among it."""
+        return {**await super().get_startup_information(), same_check.TOLD: same_check.tell()}
 
 
 class Scheduler(_NoHTTP, distributed.Scheduler):

@@ -41,9 +41,9 @@ def shape_of(
 
     `cores` is what the batch system counts; Dask gets one thread for each real core. `told` are
     the processes and threads that a site says, taken where they fit into the cores, more than
-    once where there are many; `processes` is a number that somebody wants whatever the cores are. `numa_nodes` is over how many NUMA
-    nodes the cores are spread: no process gets threads on more of them than it must.
-    `scheduler_too` leaves memory for a scheduler and a client beside the workers.
+    once where there are many; `processes` is a number that somebody wants whatever the cores are.
+    `numa_nodes` is over how many NUMA nodes the cores are spread: no process has threads on more
+    of them than it must. `scheduler_too` leaves memory for scheduler and client beside workers.
     """
     real = max(1, cores // threads_per_core)
     if processes:
