@@ -194,9 +194,8 @@ cluster.close()
 def test_memory_is_left_on_the_first_node_only(cli: CommandLine) -> None:
     """Client and scheduler need theirs where they are; the other workers have what is real."""
     text = """\
-from distributed import get_worker
-def look():
-    return {"host": os.uname().nodename, "limit": get_worker().memory_manager.memory_limit}
+def look(dask_worker):
+    return {"host": os.uname().nodename, "limit": dask_worker.memory_manager.memory_limit}
 tell(here=os.uname().nodename, workers=list(client.run(look).values()))
 cluster.close()
 """
