@@ -12,9 +12,10 @@ from pangeo_hpc.dask.command import WorkerCommand, environment_of, variables_of
 from pangeo_hpc.dask.place import address_of, announce
 from pangeo_hpc.dask.security import VALID, make_keys
 from pangeo_hpc.dask.shape import Shape, shape_of
-from pangeo_hpc.errors import UsageError
+from pangeo_hpc.errors import SchedulerError, UsageError
 from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.machine import numa_nodes, this_machine
+from pangeo_hpc.run import converse, run
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import Scheduler, SchedulerOptions
 from pangeo_hpc.site import NodeType, Person, Site, current_person, load_site
@@ -90,9 +91,23 @@ class Office:
         count = -(-number // shape.processes)
         many = f"{count} {self.kind} {'job' if count == 1 else 'jobs'}"
         announce(f"Dask workers are {many} of node type {self.node.name}, {shape} each ({why})")
-        host = address_of(self.node.interface)
+        host = address_of(self.node.interface, towards=self._a_node(desk.scheduler))
         cluster = JobsCluster(name=folder.name, folder=folder, desk=desk, host=host, request=probe)
         return cluster, number
+
+    def _a_node(self, scheduler: Scheduler) -> tuple[str, ...]:
+        """Return the name of a node for workers, where the site names no interface to reach them.
+
+        Login nodes have several networks; the way to a node is by one that nodes share.
+        """
+        if self.node.interface is not None:
+            return ()
+        try:
+            nodes = converse(scheduler.nodes(), run)
+        except SchedulerError:
+            return ()
+        queue = self.node.queue
+        return tuple(node.name for node in nodes if queue is None or queue in node.queues)[:1]
 
     def on_this_machine(self, workers: int | None, why: str) -> "Begun":
         """Return a cluster whose workers will be programs that fill what we have here."""

@@ -19,6 +19,8 @@ from pangeo_hpc.dask.same import (
     mismatch,
 )
 
+from pangeo_hpc.errors import EnvironmentMismatch
+
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
 
@@ -36,7 +38,7 @@ def tell() -> dict[str, Any]:
 class SameEnvironment(SchedulerPlugin):
     """Refuses workers whose packages are not those of this process, which is the client's too.
 
-    It is asked before a worker gets its first task, and again when the client computes something
+    It is asked before a worker joins, and looks at all again when the client computes something
     after it has imported more.
     """
 
@@ -51,19 +53,27 @@ class SameEnvironment(SchedulerPlugin):
         self._known: dict[str, Packages] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add_worker(self, scheduler: "Scheduler", worker: str) -> None:
-        """Look at a worker that connects."""
+    def refuse(self, address: str, worker: str, extra: dict[str, Any]) -> str | None:
+        """Return why a worker may not join, asked before the scheduler knows of it.
+
+        Later is too late: once registered it is given tasks.
+        """
         # taken away, since what is left there is sent to every client every few seconds
-        told = scheduler.workers[worker].extra.pop(TOLD, None)
+        told = extra.pop(TOLD, None)
         if not told:
-            return  # not one of ours
+            return None  # not one of ours
         words = disk.warning(told["spill"]["kind"])
         if words:
             self._cluster.warn(words)
         packages = told["packages"]
         key = json.dumps(packages, sort_keys=True)
-        self._there[worker] = self._known.setdefault(key, Packages(**packages))
-        self._check(scheduler, [worker])
+        there, client = self._known.setdefault(key, Packages(**packages)), self._imported.packages()
+        differences = compare(client, there)
+        if differences:
+            self._give_up(mismatch(differences, client, there), worker)
+            return f"other packages: {', '.join(map(str, differences))}"
+        self._there[address] = there
+        return None
 
     def remove_worker(self, scheduler: "Scheduler", worker: str, **more: Any) -> None:  # noqa: ARG002
         """Forget a worker that has gone."""
@@ -84,16 +94,20 @@ class SameEnvironment(SchedulerPlugin):
                 continue
             # no task for it, from this moment on
             scheduler.handle_worker_status_change(Status.paused, state, "pangeo-hpc-mismatch")
-            self._cluster.give_up(mismatch(found[id(there)], client, there))
-            task = asyncio.ensure_future(_drop(self._cluster, str(state.name)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._give_up(mismatch(found[id(there)], client, there), str(state.name))
+
+    def _give_up(self, error: EnvironmentMismatch, worker: str) -> None:
+        self._cluster.give_up(error)
+        task = asyncio.ensure_future(_drop(self._cluster, worker))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def _drop(cluster: "WorkerCluster", worker: str) -> None:
     """End the unit that a worker is of."""
-    for unit in list(cluster.worker_spec):
-        if worker in cluster._names(unit):  # noqa: SLF001 - of this room
-            del cluster.worker_spec[unit]
+    units = list(cluster.worker_spec)
+    for unit in units:
+        if len(units) == 1 or worker in cluster._names(unit):  # noqa: SLF001 - of this room
+            cluster.worker_spec.pop(unit, None)
     await cluster._correct_state()  # noqa: SLF001
     cluster._look_for_hopeless()  # noqa: SLF001

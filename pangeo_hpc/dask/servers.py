@@ -1,6 +1,7 @@
 """Dask's scheduler and worker, made fit for a host that other people use too."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ class Scheduler(_NoHTTP, distributed.Scheduler):
         place = {"temporary-directory": str(folder), "distributed.worker.use-file-locking": False}
         with dask.config.set(place):
             super().__init__(**options)
+
+    async def add_worker(self, comm: Any, **told: Any) -> None:
+        """Take a worker in, unless its packages are not the client's."""
+        check = self.plugins.get(same_check.SameEnvironment.name)
+        address, name, extra = told["address"], str(told["name"]), told["extra"]
+        reason = check.refuse(address, name, extra) if check is not None else None
+        if reason is None:
+            await super().add_worker(comm=comm, **told)
+        else:
+            await comm.write({"status": "error", "message": reason, "time": time.time()})
 
     async def close(self, *arguments: Any, **options: Any) -> None:
         """End the scheduler and remove its directory."""

@@ -101,7 +101,7 @@ class Cluster:
         self.said: list[str] = []
         self.errors: list[Exception] = []
         self.warn, self.give_up = self.said.append, self.errors.append
-        self.worker_spec = {"u-0": {}, "u-1": {}}
+        self.worker_spec = {"u-0": {}, "u-1": {}, "u-2": {}}
 
     def _names(self, unit: str) -> set[str]:
         return {unit}
@@ -120,10 +120,13 @@ class Scheduler:
         self.workers: dict[str, Any] = {}
         self.paused: list[str] = []
 
-    def add(self, name: str, packages: dict[str, str], kind: str = "") -> None:
+    def add(
+        self, name: str, packages: dict[str, str], kind: str = ""
+    ) -> tuple[str, dict[str, Any]]:
         told = Packages(f"3.{sys.version_info.minor}", None, packages).dump()
         extra = {TOLD: {"packages": told, "spill": {"place": "/tmp", "kind": kind}}, "more": 1}
-        self.workers[f"tls://{name}"] = SimpleNamespace(name=name, extra=extra)
+        self.workers[f"tls://{name}"] = SimpleNamespace(name=name)
+        return f"tls://{name}", extra
 
     def handle_worker_status_change(self, status: Any, worker: Any, _stimulus: str) -> None:
         assert status.name == "paused"
@@ -132,17 +135,23 @@ class Scheduler:
 
 @pytest.mark.anyio
 async def test_workers_are_looked_at() -> None:
-    """A worker with another version gets no task, and is looked at again after an import."""
+    """A worker with another version may not join, and is looked at again after an import."""
     modules: dict[str, Any] = {"yaml": 1}
     imported = Imported(modules)
     version = imported.packages().packages["pyyaml"]
     cluster, scheduler = Cluster(), Scheduler()
     plugin = SameEnvironment(cluster, imported)  # type: ignore[arg-type]
-    scheduler.add("u-0", {"pyyaml": version, "numpy": "0.1"}, kind="tmpfs")
-    plugin.add_worker(scheduler, "tls://u-0")  # type: ignore[arg-type]
-    assert scheduler.workers["tls://u-0"].extra == {"more": 1}
+    worker, extra = scheduler.add("u-0", {"pyyaml": version, "numpy": "0.1"}, kind="tmpfs")
+    assert plugin.refuse(worker, "u-0", extra) is None
+    assert extra == {"more": 1}
     assert scheduler.paused == cluster.errors == []
     assert cluster.said == [disk.warning("tmpfs")]
+    worker, extra = scheduler.add("u-1", {"pyyaml": "0.1"})
+    assert "pyyaml" in str(plugin.refuse(worker, "u-1", extra))
+    assert "pyyaml" in str(cluster.errors.pop())
+    for task in list(plugin._tasks):
+        await task
+    assert list(cluster.worker_spec) == ["u-0", "u-2"]
     plugin.update_graph(scheduler)  # type: ignore[arg-type]
     assert scheduler.paused == []
     modules["numpy"] = 1
@@ -151,7 +160,7 @@ async def test_workers_are_looked_at() -> None:
     assert "numpy" in str(cluster.errors[0])
     for task in list(plugin._tasks):
         await task
-    assert list(cluster.worker_spec) == ["u-1"]
+    assert list(cluster.worker_spec) == ["u-2"]
 
 
 @pytest.fixture
