@@ -18,7 +18,6 @@ from pangeo_hpc.dask.same import (
     here,
     mismatch,
 )
-
 from pangeo_hpc.errors import EnvironmentMismatch
 
 if TYPE_CHECKING:

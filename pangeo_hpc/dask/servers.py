@@ -48,7 +48,7 @@ class Scheduler(_NoHTTP, distributed.Scheduler):
 
     async def add_worker(self, comm: Any, **told: Any) -> None:
         """Take a worker in, unless its packages are not the client's."""
-        check = self.plugins.get(same_check.SameEnvironment.name)
+        check: Any = self.plugins.get(same_check.SameEnvironment.name)
         address, name, extra = told["address"], str(told["name"]), told["extra"]
         reason = check.refuse(address, name, extra) if check is not None else None
         if reason is None:
