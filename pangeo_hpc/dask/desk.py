@@ -160,6 +160,7 @@ class Desk:
     def cancel(self, ids: Iterable[str]) -> dict[str, str]:
         """Cancel jobs with one call, whole arrays by their own id; return what went wrong."""
         left = set(ids)
+        self.ledger.cancelled |= left
         over = {job.id for unit, job in self.ledger.jobs.items() if self.ledger.has_ended(unit)}
         whole = []
         for array, elements in self._arrays.items():

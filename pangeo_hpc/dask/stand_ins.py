@@ -70,8 +70,14 @@ class StandIns(WorkerCluster):
         """Make it `n` workers, in whole jobs. Raise what keeps a job from being submitted."""
         try:
             super().scale(n)
-        finally:
+        except BaseException:
             self._wanted = len(self.worker_spec)
+            raise
+
+    def _respecify(self, n: int) -> None:
+        super()._respecify(n)
+        # at once: what is being ended meanwhile is not to be replaced
+        self._wanted = len(self.worker_spec)
 
     async def _follow(self) -> None:
         """See to units that have ended, as long as the cluster lives."""

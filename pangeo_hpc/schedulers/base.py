@@ -218,7 +218,7 @@ class Settings:
         return True if self.private_jobs is False or self.overseer else self.overseer
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Room:
     """How many elements one array may have, and how many jobs a user may have; None is not told."""
 

@@ -27,7 +27,7 @@ NODE_TYPES = """\
     cores: 1
     memory: 512 MiB
     walltime: "00:10:00"
-    setup: ["python3 -c 'x = bytearray(3 << 30); print(len(x))'"]
+    setup: ["python3 -c 'print(len(str(7) * (2 << 30)))' || exit 137"]
   hasty:
     description: Ends at once
     queue: compute
@@ -35,6 +35,14 @@ NODE_TYPES = """\
     memory: 512 MiB
     walltime: "00:10:00"
     setup: ["echo the licence server is away; exit 7"]
+  few:
+    description: Two jobs of a user at most
+    queue: compute
+    qos: tiny
+    cores: 1
+    memory: 512 MiB
+    walltime: "00:01:00"
+    directives: ["--begin=now+3600"]
 scratch:
 """
 
@@ -104,6 +112,29 @@ def test_200_jobs_with_one_submission(cluster: Cluster, cli: CommandLine, site: 
         python.end()
 
 
+FEW = """\
+with pangeo_hpc.start_cluster("few", workers=0) as cluster:
+    tell(error_of(cluster.scale, 5))
+    tell([job.id for job in cluster.jobs])
+    pause()
+"""
+
+
+def test_more_than_a_user_may_submit(cluster: Cluster, cli: CommandLine, site: Path) -> None:
+    """What the QOS allows is taken, for the rest `scale` raises Slurm's words."""
+    before = rpcs(cluster, *SUBMIT)
+    with session(cli, site, FEW) as python:
+        kind, text = python.told()
+        assert kind == "SubmitRefused"
+        assert "MaxSubmit" in text
+        ids = python.told()
+        assert len(ids) == 2
+        assert set(ids) == set(jobs_of(cli.user))
+        assert rpcs(cluster, *SUBMIT) - before <= 3
+        python.go()
+        python.end()
+
+
 REPLACED = """\
 with pangeo_hpc.start_cluster("compute", workers=2) as cluster:
     cluster.wait_for_workers(2, timeout=200)
@@ -153,7 +184,8 @@ def test_a_node_that_fails(cli: CommandLine, site: Path, cluster: Cluster) -> No
             assert python.told() == 3
             rows = dict(python.told())
         finally:
-            cluster.admin(["scontrol", "update", f"nodename={node}", "state=resume"])
+            # the node comes back by itself, its slurmd is well
+            assert wait_until(lambda: "down" not in cluster.node_states()[node], 60)
         assert rows[ids[1]] == "node fail"
         assert list(rows.values()).count("running") == 2
         python.end()
