@@ -46,7 +46,8 @@ class AllocationCluster(ProgramCluster):
         self._step_log = _StepLog(folder / "step.log")
         security = command.keys.security()
 
-        def prepare(address: str, _unit: str) -> Launch:
+        def prepare(address: str, unit: str) -> Launch:
+            self._step_log = _StepLog(folder / f"{unit}.log")
             script = folder / "worker.sh"
             files.write_atomic(script, command.script(address), mode=0o700)
             argv = scheduler.step(
@@ -73,9 +74,12 @@ class AllocationCluster(ProgramCluster):
 
     async def _watch(self) -> None:
         """Tell of nodes whose workers have ended, and give up when the whole step has."""
-        while self.status in (Status.created, Status.running):
+        while self.gave_up is None and self.status in (Status.created, Status.running):
             await asyncio.sleep(_LOOK)
-            for name, unit in list(self.workers.items()):
+            # what is not wanted any more may end
+            for name, unit in [
+                each for each in self.workers.items() if each[0] in self.worker_spec
+            ]:
                 for line in self._step_log.nodes_ended():
                     self.warn(f"workers ended on node {line}; all they said: {self._step_log.path}")
                 problem = unit.problem()
@@ -87,7 +91,7 @@ class AllocationCluster(ProgramCluster):
 
     async def _problem(self, wanted: int) -> PangeoHpcError | None:
         """Return why so many workers will never be there: the step or a node's part of it ended."""
-        problem = await super()._problem(wanted)
+        problem = self.gave_up or await super()._problem(wanted)
         lines = self._step_log.nodes_ended()
         if problem is None and lines:
             text = f"Dask workers ended on node {'; '.join(lines)}{said(self._step_log.path)}"

@@ -191,6 +191,26 @@ cluster.close()
     assert [each["error"] for each in told] == ["WorkerJobFailed", "WorkerJobFailed"], said
 
 
+def test_empties_and_fills_again(cli: CommandLine) -> None:
+    """`scale(0)` gives the nodes to others for a while, and says nothing of workers that ended."""
+    text = """\
+number = len(client.scheduler_info(n_workers=-1)["workers"])
+client.scatter(list(range(8)))
+cluster.scale(0)
+tell(left=len(client.scheduler_info(n_workers=-1)["workers"]))
+time.sleep(2)
+cluster.scale(number)
+cluster.wait_for_workers(number, timeout=90)
+tell(hosts=sorted(set(client.run(lambda: os.uname().nodename).values())))
+cluster.close()
+"""
+    code, _, told, said = job(cli, text)
+    assert code == 0, said
+    assert told[0] == {"left": 0}
+    assert len(told[1]["hosts"]) == 2
+    assert "ended" not in said
+
+
 def test_memory_is_left_on_the_first_node_only(cli: CommandLine) -> None:
     """Client and scheduler need theirs where they are; the other workers have what is real."""
     text = """\
