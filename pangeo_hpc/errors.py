@@ -177,6 +177,10 @@ class TaskTooLong(PangeoHpcError):
     """A Dask task takes longer than a worker lives."""
 
 
+class EnvironmentMismatch(WorkerJobFailed):
+    """Dask workers have other packages than their client."""
+
+
 class StoppedInTime(PangeoHpcError):
     """The work stopped before its walltime and goes on when it is run again."""
 

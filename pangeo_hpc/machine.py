@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_NUMA = Path("/sys/devices/system/node")
 _CPU_PERIOD_FILES = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 
 
@@ -21,6 +22,30 @@ class Machine:
 def this_machine() -> Machine:
     """Return the cores and the memory this process may use: affinity, cgroups, what is there."""
     return Machine(_cores(), _memory())
+
+
+def numa_nodes(folder: Path = _NUMA, mine: frozenset[int] | None = None) -> list[frozenset[int]]:
+    """Return the CPUs of this process by NUMA node, those nodes only where it has some.
+
+    One entry, of all its CPUs, where the machine does not tell. `mine` are the CPUs that it may
+    use, else its affinity.
+    """
+    ours = frozenset(os.sched_getaffinity(0)) if mine is None else mine
+    found = []
+    for path in sorted(folder.glob("node[0-9]*"), key=lambda path: int(path.name[4:])):
+        cpus = ours & _cpu_list(_read_word(path / "cpulist"))
+        if cpus:
+            found.append(cpus)
+    return found if frozenset().union(*found) == ours else [ours]
+
+
+def _cpu_list(text: str) -> frozenset[int]:
+    """Return the numbers in a list of the kernel's, such as ``0-3,8``."""
+    cpus: set[int] = set()
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        cpus |= set(range(int(first), int(last or first) + 1))
+    return frozenset(cpus)
 
 
 def _cores() -> int:

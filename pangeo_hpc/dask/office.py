@@ -1,7 +1,8 @@
 """What is known before a cluster is started, and from it a cluster that has no workers yet."""
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from pangeo_hpc.dask.command import WorkerCommand, environment_of, variables_of
 from pangeo_hpc.dask.place import address_of, announce
 from pangeo_hpc.dask.security import VALID, make_keys
 from pangeo_hpc.dask.shape import Shape, shape_of
-from pangeo_hpc.errors import UsageError
+from pangeo_hpc.errors import SchedulerError, UsageError
 from pangeo_hpc.jobs.plan import NAME
-from pangeo_hpc.machine import this_machine
+from pangeo_hpc.machine import numa_nodes, this_machine
+from pangeo_hpc.run import converse, run
 from pangeo_hpc.schedulers import registry
 from pangeo_hpc.schedulers.base import Scheduler, SchedulerOptions
 from pangeo_hpc.server.boards import CLUSTERS
@@ -91,16 +93,32 @@ class Office:
         count = -(-number // shape.processes)
         many = f"{count} {self.kind} {'job' if count == 1 else 'jobs'}"
         announce(f"Dask workers are {many} of node type {self.node.name}, {shape} each ({why})")
-        host = address_of(self.node.interface)
+        host = address_of(self.node.interface, towards=self._a_node(desk.scheduler))
         cluster = JobsCluster(name=folder.name, folder=folder, desk=desk, host=host, request=probe)
         return cluster, number
+
+    def _a_node(self, scheduler: Scheduler) -> tuple[str, ...]:
+        """Return the name of a node for workers, where the site names no interface to reach them.
+
+        Login nodes have several networks; the way to a node is by one that nodes share.
+        """
+        if self.node.interface is not None:
+            return ()
+        try:
+            nodes = converse(scheduler.nodes(), run)
+        except SchedulerError:
+            return ()
+        queue = self.node.queue
+        return tuple(node.name for node in nodes if queue is None or queue in node.queues)[:1]
 
     def on_this_machine(self, workers: int | None, why: str) -> "Begun":
         """Return a cluster whose workers will be programs that fill what we have here."""
         from pangeo_hpc.dask.local_cluster import LOOPBACK, LocalCluster
 
         cores, memory = self.ours()
-        shape = self.shape(cores, memory, workers=workers, scheduler_too=True)
+        shape = self.shape(
+            cores, memory, workers=workers, numa_nodes=len(numa_nodes()), scheduler_too=True
+        )
         one = Shape(1, shape.threads, shape.memory)
         number = shape.processes if workers is None else workers
         announce(f"Dask workers are programs of this machine: {shape} ({why})")
@@ -117,7 +135,8 @@ class Office:
         if here is None or (len(here.nodes) == 1 and workers is not None):
             return self.on_this_machine(workers, why)
         cores, memory = self.ours()
-        shape = self.shape(cores, memory, scheduler_too=True)
+        # what client and scheduler need is left on their own node only: see node.py
+        shape = self.shape(cores, memory, numa_nodes=len(numa_nodes()))
         folder = self.folder()
         count = len(here.nodes)
         announce(f"Dask workers fill job {here.job_id}, {shape} on each of {count} nodes ({why})")
@@ -125,8 +144,10 @@ class Office:
         cluster = AllocationCluster(
             name=folder.name,
             folder=folder,
-            command=self.command(folder, shape, interface=interface),
-            host=address_of(interface),
+            command=replace(
+                self.command(folder, shape, interface=interface), first=os.uname().nodename
+            ),
+            host=address_of(interface, towards=here.nodes[1:]),
             allocation=here,
             scheduler=self.scheduler_of(here),
             cores=cores,
@@ -142,7 +163,7 @@ class Office:
         most_cores, most_memory = machine.cores, machine.memory
         if self.here is not None:
             most_cores = self.here.cores or most_cores
-            most_memory = self.here.memory or most_memory
+            most_memory = min(self.here.memory or most_memory, most_memory)
         elif self.kind == "local" or self.ask.node_type:
             most_cores = min(most_cores, self.node.cores)
             most_memory = min(most_memory, self.node.memory)
@@ -163,6 +184,7 @@ class Office:
         memory: int | None,
         *,
         workers: int | None = None,
+        numa_nodes: int = 1,
         scheduler_too: bool = False,
     ) -> Shape:
         """Return the shape of workers, as the site says where that fits."""
@@ -173,6 +195,7 @@ class Office:
             threads_per_core=self.node.threads_per_core,
             told=(told.processes, told.threads) if told else None,
             processes=workers,
+            numa_nodes=numa_nodes,
             scheduler_too=scheduler_too,
         )
 

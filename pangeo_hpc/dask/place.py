@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,9 @@ from pangeo_hpc.allocation import Allocation
 from pangeo_hpc.errors import UsageError
 
 Where = Literal["jobs", "local", "allocation"]
+
+# An address of documentation: the way to it is the way out.
+_WORLD = "192.0.2.1"
 
 # Set to 1, nothing is said about where the workers are.
 QUIET = "PANGEO_HPC_QUIET"
@@ -66,22 +69,48 @@ def in_notebook() -> bool:
     return "ipykernel" in sys.modules and "PANGEO_HPC_RUN" not in os.environ
 
 
-def address_of(interface: str | None) -> str:
-    """Return this host's address for workers: of an interface that it has, else of its route out.
+def address_of(interface: str | None, towards: Sequence[str] = ()) -> str:
+    """Return this host's address for workers.
 
-    No packet is sent to find out.
+    That is the one of an interface, where a site names it. Else the one that this host uses on the
+    way to a node of `towards`, whose name resolves, or to the world; no packet is sent to find out.
+    Raise UsageError for an interface that is not here.
     """
     import psutil
 
+    check_interface(interface)
     every = psutil.net_if_addrs()
-    for entry in every.get(interface or "", ()):
-        if entry.family == socket.AF_INET:
-            return str(entry.address)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            pass
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for entry in every.get(interface or "", ()):
+            if entry.family == family:
+                return str(entry.address)
+    for host in (*towards, _WORLD):
+        address = _route_to(host)
+        if address is not None:
+            return address
     addresses = [e.address for es in every.values() for e in es if e.family == socket.AF_INET]
     return next((a for a in addresses if not a.startswith("127.")), "127.0.0.1")
+
+
+def _route_to(host: str) -> str | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return None
+
+
+def check_interface(name: str | None) -> None:
+    """Raise UsageError if this host has no network interface of that name with an address."""
+    import psutil
+
+    if name is None:
+        return
+    kinds = (socket.AF_INET, socket.AF_INET6)
+    every = psutil.net_if_addrs()
+    usable = [key for key, entries in every.items() if any(e.family in kinds for e in entries)]
+    if name not in usable:
+        text = f"{os.uname().nodename} has no network interface {name} with an address"
+        hint = f"it has {', '.join(usable)}; the site YAML names one by `interface` of a node type"
+        raise UsageError(text, hint=hint)

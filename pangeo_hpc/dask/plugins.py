@@ -8,6 +8,7 @@ from pangeo_hpc.dask.age import Age
 from pangeo_hpc.dask.arrivals import Arrivals
 from pangeo_hpc.dask.drain_plugin import drains
 from pangeo_hpc.dask.hopeless import HopelessTasks
+from pangeo_hpc.dask.same_check import SameEnvironment
 
 if TYPE_CHECKING:
     from pangeo_hpc.dask.cluster import WorkerCluster
@@ -21,4 +22,5 @@ def plugins(cluster: "WorkerCluster") -> list[SchedulerPlugin]:
         HopelessTasks(cluster),
         Age(cluster),
         *drains(cluster),
+        SameEnvironment(cluster),
     ]

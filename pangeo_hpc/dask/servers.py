@@ -1,6 +1,7 @@
 """Dask's scheduler and worker, made fit for a host that other people use too."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from distributed.http.routing import RoutingApplication
 
 from pangeo_hpc.dask.dashboard import ROUTES, Dashboard, is_possible, origins
 from pangeo_hpc.dask.place import announce
+
+from pangeo_hpc.dask import same_check
 
 
 class _NoHTTP:
@@ -25,6 +28,10 @@ class _NoHTTP:
 
 class Worker(_NoHTTP, distributed.Worker):
     """A Dask worker that is reached over TLS only."""
+
+    async def get_startup_information(self) -> dict[str, Any]:
+        """Return what the scheduler is told of this worker, our own words among it."""
+        return {**await super().get_startup_information(), same_check.TOLD: same_check.tell()}
 
 
 class Scheduler(distributed.Scheduler):
@@ -61,6 +68,16 @@ class Scheduler(distributed.Scheduler):
         if self._board is not None:
             self.http_application = RoutingApplication(routes)
             self.http_server = self._board.serve(self.http_application)
+
+    async def add_worker(self, comm: Any, **told: Any) -> None:
+        """Take a worker in, unless its packages are not the client's."""
+        check: Any = self.plugins.get(same_check.SameEnvironment.name)
+        address, name, extra = told["address"], str(told["name"]), told["extra"]
+        reason = check.refuse(address, name, extra) if check is not None else None
+        if reason is None:
+            await super().add_worker(comm=comm, **told)
+        else:
+            await comm.write({"status": "error", "message": reason, "time": time.time()})
 
     async def close(self, *arguments: Any, **options: Any) -> None:
         """End the scheduler and remove its directories."""

@@ -1,7 +1,7 @@
 """How one job, or one machine, is cut into Dask worker processes and threads."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pangeo_hpc.units import MIB, gib
 
@@ -11,11 +11,15 @@ _SMALLEST = gib(4)
 
 @dataclass(frozen=True)
 class Shape:
-    """Worker processes, threads in each, and the memory of each in bytes (None: no limit)."""
+    """Worker processes, threads in each, and the memory of each in bytes (None: no limit).
+
+    `whole` are the bytes that they share with the programs that watch them.
+    """
 
     processes: int
     threads: int
     memory: int | None
+    whole: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         many = "processes" if self.processes > 1 else "process"
@@ -30,26 +34,43 @@ def shape_of(
     threads_per_core: int = 1,
     told: tuple[int, int] | None = None,
     processes: int | None = None,
+    numa_nodes: int = 1,
     scheduler_too: bool = False,
 ) -> Shape:
     """Return the shape of the workers on so many cores and bytes of memory.
 
     `cores` is what the batch system counts; Dask gets one thread for each real core. `told` are
-    the processes and threads that a site says, taken where they fit into the cores; `processes`
-    is a number that somebody wants whatever the cores are. `scheduler_too` leaves memory for a
-    scheduler and a client beside the workers.
+    the processes and threads that a site says, taken where they fit into the cores, more than
+    once where there are many; `processes` is a number that somebody wants whatever the cores are.
+    `numa_nodes` is over how many NUMA nodes the cores are spread: no process has threads on more
+    of them than it must. `scheduler_too` leaves memory for scheduler and client beside workers.
     """
     real = max(1, cores // threads_per_core)
     if processes:
         chosen = processes, max(1, real // processes)
     elif told and told[0] * told[1] <= cores:
-        chosen = told
+        chosen = told[0] * max(1, real // (told[0] * told[1])), told[1]
     else:
-        chosen = _cut(real, memory)
+        chosen = _cut_over(numa_nodes, real, memory)
     share = None
     if memory is not None:
-        share = (memory - _set_aside(memory, scheduler_too=scheduler_too)) // chosen[0]
-    return Shape(*chosen, share)
+        share = share_of(memory, chosen[0], scheduler_too=scheduler_too)
+    return Shape(*chosen, share, memory)
+
+
+def share_of(memory: int, processes: int, *, scheduler_too: bool = False) -> int:
+    """Return the bytes of each of some worker processes that share so many."""
+    return (memory - _set_aside(memory, scheduler_too=scheduler_too)) // processes
+
+
+def _cut_over(numa_nodes: int, cores: int, memory: int | None) -> tuple[int, int]:
+    """Return processes and threads that fit into NUMA nodes, where memory allows that many."""
+    if numa_nodes > 1 and cores >= numa_nodes:
+        part = None if memory is None else memory // numa_nodes
+        if part is None or part >= _SMALLEST:
+            processes, threads = _cut(cores // numa_nodes, part)
+            return numa_nodes * processes, threads
+    return _cut(cores, memory)
 
 
 def _cut(cores: int, memory: int | None) -> tuple[int, int]:

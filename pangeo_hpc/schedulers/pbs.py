@@ -28,12 +28,21 @@ from pangeo_hpc.schedulers.pbs_text import Record, key_of, parse_number, read_js
 _ID_LINE = re.compile(r"\d+(\[\])?\.[A-Za-z0-9][A-Za-z0-9.-]*")
 
 # One process on each host, whatever mpiprocs the job asked for (pbsdsh starts one for each line
-# of the node file). The hosts are the first argument, then the program, then the command.
+# of the node file). The hosts are the first argument, then the program, then the command. Where
+# that ends badly, the node is named at once, and the others go on.
 _STEP = """\
 hosts=$1 tmrsh=$2 status=0 pids=
 shift 2
+on_host() {
+trap 'kill $there 2>/dev/null' TERM INT HUP
+"$tmrsh" "$@" & there=$!
+wait $there; code=$?
+if kill -0 $there 2>/dev/null; then wait $there; code=$?; fi
+[ $code = 0 ] || echo "pangeo-hpc step: $1: ended with exit status $code" >&2
+exit $code
+}
 trap 'kill $pids 2>/dev/null' TERM INT HUP
-for host in $hosts; do "$tmrsh" "$host" "$@" & pids="$pids $!"; done
+for host in $hosts; do on_host "$host" "$@" & pids="$pids $!"; done
 for pid in $pids; do wait "$pid" || status=$?; done
 exit $status
 """

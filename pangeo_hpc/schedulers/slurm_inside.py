@@ -45,7 +45,8 @@ def step(
     It finds its job by SLURM_JOB_ID of the environment. From 22.05 on srun takes no CPUs from
     sbatch, so they are told; --mem=0 is all the memory the job has. --overlap lets the step
     share them with the job's other steps, or it waits for their end. --export=ALL, because
-    a script submitted with --export=NONE hands that on to its steps.
+    a script submitted with --export=NONE hands that on to its steps. Where the command ends badly
+    on one node, it goes on on the others, whatever the site's KillOnBadExit says.
     """
     nodes = max(len(facts.nodes), 1)
     return (
@@ -57,7 +58,7 @@ def step(
         f"--mem={max(whole_mib(memory), 1)}M" if memory else "--mem=0",
         "--cpu-bind=none",
         "--overlap",
-        "--kill-on-bad-exit=1",
+        "--kill-on-bad-exit=0",
         "--export=ALL",
         "--input=none",
         *command,

@@ -43,3 +43,15 @@ def test_cgroups_are_respected(
     monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
     assert machine.this_machine() == machine.Machine(1, units.GIB)
+
+
+def test_numa_nodes(tmp_path: Path) -> None:
+    """CPUs are told by NUMA node, of those that this process may use."""
+    for number, cpus in enumerate(["0-3,8", "4-7,9", ""]):
+        (tmp_path / f"node{number}").mkdir()
+        (tmp_path / f"node{number}" / "cpulist").write_text(f"{cpus}\n")
+    every = frozenset(range(10))
+    assert machine.numa_nodes(tmp_path, every) == [{0, 1, 2, 3, 8}, {4, 5, 6, 7, 9}]
+    assert machine.numa_nodes(tmp_path, frozenset({1, 2})) == [{1, 2}]
+    assert machine.numa_nodes(tmp_path / "none", every) == [every]
+    assert machine.numa_nodes(tmp_path, frozenset({1, 50})) == [{1, 50}]

@@ -64,9 +64,16 @@ def test_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_address() -> None:
-    """An interface that is here gives its address; one that is not, some address of this host."""
+    """It is the address of the interface, of the way to a node, or of the way out."""
     assert address_of("lo") == "127.0.0.1"
-    assert address_of("no-such-interface") == address_of(None)
+    assert address_of(None, towards=["127.0.0.5"]) == "127.0.0.1"
+    assert address_of(None, towards=["no.such.host.invalid"]) == address_of(None)
+
+
+def test_an_interface_that_is_not_here() -> None:
+    """A network that the site YAML names and this host lacks is said, with those that it has."""
+    with pytest.raises(UsageError, match=r"(?s)no network interface ib9 .*hint: it has .*lo"):
+        address_of("ib9")
 
 
 def test_import_is_light() -> None:

@@ -146,3 +146,45 @@ def test_variables(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told["PANGEO_HPC_SITE"] == str(tmp_path / "site.json")
     assert told["PYTHONPATH"] == "/my/code"
     assert "PANGEO_SCRATCH" in told
+
+
+def test_what_the_clients_shell_loaded_comes_along(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries that a module has put in place are found by workers too; other variables stay."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/apps/netcdf/lib")
+    monkeypatch.setenv("SECRET_TOKEN", "hidden")
+    person = current_person()
+    told = variables_of(site, person, environment_of(site, None, person), tmp_path / "site.json")
+    assert told["LD_LIBRARY_PATH"] == "/apps/netcdf/lib"
+    assert "SECRET_TOKEN" not in told
+    other = envs.Environment("other", Path("/other/bin/python"))
+    assert "LD_LIBRARY_PATH" not in variables_of(site, person, other, tmp_path / "site.json")
+
+
+def test_an_overlay_comes_with_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client in an overlay has workers in it, with the modules of the environment below."""
+    (tmp_path / "base").mkdir()
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "name: t\nscheduler: slurm\n"
+        "node_types: {n: {cores: 1, memory: 1 GiB, walltime: '00:10:00'}}\n"
+        f"environments: {{mine: {{prefix: {tmp_path}/base, modules: [netcdf/4.9]}}}}\n"
+    )
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "base"))
+    found = environment_of(load_site(path), None, current_person())
+    assert (found.name, found.python) == ("mine", Path(sys.executable))
+    assert "module load netcdf/4.9" in found.setup
+    assert str(Path(sys.prefix) / "bin") in found.setup[-1]
+
+
+def test_modules_beside_the_script(tmp_path: Path) -> None:
+    """The folder in which a script finds its modules is told to its workers."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pangeo_hpc.dask.command import _script_folder\nprint(_script_folder())\n"
+    )
+    here = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert here.stdout.strip() == str(tmp_path)
+    safe = subprocess.run([sys.executable, "-P", script], capture_output=True, text=True)
+    assert safe.stdout.strip() == "None"

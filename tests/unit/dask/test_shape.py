@@ -41,6 +41,17 @@ def test_any_cut_fits(memory: int) -> None:
         assert shape.processes * shape.memory < gib(memory)
 
 
+@pytest.mark.parametrize("nodes", [1, 2, 4, 8])
+def test_no_process_straddles_numa_nodes(nodes: int) -> None:
+    """The threads of a process fit into one NUMA node, and all NUMA nodes get as many processes."""
+    for cores in range(nodes * 2, 257, nodes):
+        shape = shape_of(cores, gib(4 * cores), numa_nodes=nodes)
+        assert shape.processes % nodes == 0
+        assert shape.threads * (shape.processes // nodes) <= cores // nodes
+    few = shape_of(28, gib(7), numa_nodes=2)
+    assert few.processes == 1
+
+
 def test_hardware_threads_are_not_cores() -> None:
     """What a batch system counts twice is used once."""
     shape = shape_of(256, gib(500), threads_per_core=2)
@@ -51,6 +62,8 @@ def test_site_says() -> None:
     """The shape of the site is taken where it fits, else a new one is cut."""
     assert shape_of(36, gib(109), told=(4, 9)).processes == 4
     assert shape_of(36, gib(109), told=(4, 9)).threads == 9
+    assert shape_of(72, gib(218), told=(4, 9)).processes == 8
+    assert shape_of(72, gib(109), told=(4, 9), threads_per_core=2).processes == 4
     small = shape_of(4, gib(16), told=(4, 9))
     assert (small.processes, small.threads) == (2, 2)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 SIGINT_KEPT = """
 import signal, threading
@@ -40,6 +41,30 @@ def test_ctrl_c_is_left_alone() -> None:
 def test_import_in_a_thread() -> None:
     """The import works in a thread, where Python allows no handlers at all."""
     assert python(SIGINT_KEPT.format(call=THREAD)) == "fine\n"
+
+
+def test_import_in_a_notebook(tmp_path: Path) -> None:
+    """Interrupting a cell still interrupts the cell, in a kernel where Dask has workers as jobs."""
+    from jupyter_client.manager import KernelManager
+
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(tmp_path))
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=90)
+        first = "from pangeo_hpc.dask import undo; undo.dask_jobqueue(); import time; print('in')"
+        client.execute(f"{first}\ntime.sleep(90)")
+        while True:
+            message = client.get_iopub_msg(timeout=90)
+            if message["header"]["msg_type"] == "stream":
+                manager.interrupt_kernel()
+            if message["header"]["msg_type"] == "error":
+                break
+        assert message["content"]["ename"] == "KeyboardInterrupt"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_upstream_still_does_it() -> None:

@@ -273,7 +273,7 @@ def test_a_step():
         "--mem=700M",
         "--cpu-bind=none",
         "--overlap",
-        "--kill-on-bad-exit=1",
+        "--kill-on-bad-exit=0",
         "--export=ALL",
         "--input=none",
         "worker",
