@@ -112,6 +112,8 @@ def picture(page: Page, name: str, size: tuple[int, int] = WIDE, *, dark: bool =
     page.evaluate(
         "dark => document.documentElement.dataset.bsTheme = dark ? 'dark' : 'light'", dark
     )
+    # what slides in is not yet to be seen
+    page.evaluate(SETTLED)
     path = pictures() / f"{name}-{size[0]}{'-dark' if dark else ''}.png"
     page.screenshot(path=path, full_page=True)
     if dark:
