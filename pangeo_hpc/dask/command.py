@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pangeo_hpc import envs, scratch
-from pangeo_hpc.dask.drain_worker import DRAINS
 from pangeo_hpc.dask import disk
+from pangeo_hpc.dask.drain_worker import DRAINS
 from pangeo_hpc.dask.node import FIRST, WHOLE
 from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.dask.shape import Shape

@@ -9,10 +9,9 @@ import dask
 import distributed
 from distributed.http.routing import RoutingApplication
 
+from pangeo_hpc.dask import same_check
 from pangeo_hpc.dask.dashboard import ROUTES, Dashboard, is_possible, origins
 from pangeo_hpc.dask.place import announce
-
-from pangeo_hpc.dask import same_check
 
 
 class _NoHTTP:

@@ -9,6 +9,7 @@ from typing import Any
 from pangeo_hpc.dask.place import announce, in_notebook, quiet
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.schedulers.reasons import explain
+from pangeo_hpc.texts import english
 
 # Whoever waits for less is told nothing.
 _PATIENCE = 2.0
@@ -26,7 +27,7 @@ def describe(kind: str, here: int, wanted: int, missing: Iterable[JobStatus]) ->
     if waiting:
         text += f"; {_jobs(len(waiting))} {'waits' if len(waiting) == 1 else 'wait'} in the queue"
         told = Counter(explain(kind, job.reason).sentence for job in waiting if job.reason)
-        said = [sentence for sentence, _ in told.most_common() if sentence]
+        said = [english().say(sentence) for sentence, _ in told.most_common() if sentence]
         if said:
             text += f": {' '.join(said)}"
     if starting:
