@@ -48,7 +48,6 @@ class Desk:
     limit: int | None = None
     runner: Runner = gently
     ledger: Ledger = field(default_factory=Ledger)
-    cancelled: set[str] = field(default_factory=set)
     unclear: dict[Path, list[str]] = field(default_factory=dict)
     _arrays: dict[str, list[str]] = field(default_factory=dict)
     _closing: bool = False
@@ -161,7 +160,7 @@ class Desk:
     def cancel(self, ids: Iterable[str]) -> dict[str, str]:
         """Cancel jobs with one call, whole arrays by their own id; return what went wrong."""
         left = set(ids)
-        self.cancelled |= left
+        self.ledger.cancelled |= left
         over = {job.id for unit, job in self.ledger.jobs.items() if self.ledger.has_ended(unit)}
         whole = []
         for array, elements in self._arrays.items():

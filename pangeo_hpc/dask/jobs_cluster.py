@@ -124,7 +124,7 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
             await self.desk.aside(self.desk.find)
             left = self.desk.ledger.open()
             idle = [job.id for name, job in left.items() if not self._names(name) & self.observed]
-            waiting = {job_id for job_id in idle if job_id} - self.desk.cancelled
+            waiting = {job_id for job_id in idle if job_id} - self.desk.ledger.cancelled
             await self.desk.aside(partial(self.desk.cancel, waiting))
         except SchedulerError:
             pass  # asked again until the queue is empty of them, or said at the end

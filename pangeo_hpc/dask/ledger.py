@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pangeo_hpc.jobs import HISTORY_DELAY, Job
@@ -21,12 +21,14 @@ _RECENT = 10
 class Ledger:
     """Jobs by the unit they are, their last known states, and whose workers are here.
 
+    `present` and `arrived` are units, `cancelled` are ids of jobs that this cluster cancelled.
     `changes` counts the answers that came, so that a reader sees whether there is news.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
     present: set[str] = field(default_factory=set)
     arrived: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
     changes: int = 0
     clock: Callable[[], float] = time.monotonic
     _states: dict[str, JobStatus] = field(default_factory=dict)
@@ -39,6 +41,17 @@ class Ledger:
         with self._lock:
             self.jobs.update(taken)
             self._submitted.update(dict.fromkeys(taken, moment))
+
+    def came(self, unit: str) -> None:
+        """Note that a unit's workers are here, so that its job runs, whatever was told before."""
+        self.present.add(unit)
+        self.arrived.add(unit)
+        with self._lock:
+            job = self.jobs.get(unit)
+            if job is not None:
+                known = self._states.get(unit) or _fresh(job)
+                if known.state.waiting:
+                    self._states[unit] = replace(known, state=JobState.RUNNING, reason="")
 
     def states(self) -> dict[str, JobStatus]:
         """Return the last known state of each unit; one that nobody asked about yet is pending."""
@@ -75,13 +88,16 @@ class Ledger:
     def told(self, answers: Mapping[str, JobStatus], *, leaving: bool = False) -> None:
         """Note what the batch system said.
 
-        A lost job is believed once history had its time, or at once if it was to leave.
+        A lost job is believed once history had its time, or at once if it was to leave; one that
+        was cancelled here is not lost.
         """
         moment = self.clock()
         for unit, job in self.open().items():
             answer = answers.get(job.id or "")
             if answer is None:
                 continue
+            if answer.state is JobState.LOST and job.id in self.cancelled:
+                answer = replace(answer, state=JobState.CANCELLED, reason="")
             if answer.state is JobState.LOST and not leaving:
                 since = self._lost.setdefault(unit, moment)
                 if moment - since < HISTORY_DELAY.total_seconds():

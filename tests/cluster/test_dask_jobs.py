@@ -1,5 +1,7 @@
 """Worker jobs on the real Slurm: many with one submission, and the truth about each."""
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +29,7 @@ NODE_TYPES = """\
     cores: 1
     memory: 512 MiB
     walltime: "00:10:00"
-    setup: ["python3 -c 'x = bytearray(3 << 30); print(len(x))'"]
+    setup: ["python3 -c 'print(len(str(7) * (2 << 30)))' || exit 137"]
   hasty:
     description: Ends at once
     queue: compute
@@ -35,6 +37,14 @@ NODE_TYPES = """\
     memory: 512 MiB
     walltime: "00:10:00"
     setup: ["echo the licence server is away; exit 7"]
+  few:
+    description: Two jobs of a user at most
+    queue: compute
+    qos: tiny
+    cores: 1
+    memory: 512 MiB
+    walltime: "00:01:00"
+    directives: ["--begin=now+3600"]
 scratch:
 """
 
@@ -50,8 +60,11 @@ def site(cluster: Cluster, cli: CommandLine) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_left(alice: ClusterUser) -> Iterator[None]:
-    """Fail a test that leaves jobs."""
+    """Fail a test that leaves jobs; what killed ones spilled is taken away here."""
     yield
+    for log in (alice.shared / "state" / "clusters").rglob("*.log"):
+        for spill in re.findall(r"Local Directory: (/tmp/dask-[^/\s]+)", log.read_text()):
+            shutil.rmtree(spill, ignore_errors=True)
     assert wait_until(lambda: not jobs_of(alice), 60, every=0.5), jobs_of(alice)
 
 
@@ -104,6 +117,29 @@ def test_200_jobs_with_one_submission(cluster: Cluster, cli: CommandLine, site: 
         python.end()
 
 
+FEW = """\
+with pangeo_hpc.start_cluster("few", workers=0) as cluster:
+    tell(error_of(cluster.scale, 5))
+    tell([job.id for job in cluster.jobs])
+    pause()
+"""
+
+
+def test_more_than_a_user_may_submit(cluster: Cluster, cli: CommandLine, site: Path) -> None:
+    """What the QOS allows is taken, for the rest `scale` raises Slurm's words."""
+    before = rpcs(cluster, *SUBMIT)
+    with session(cli, site, FEW) as python:
+        kind, text = python.told()
+        assert kind == "SubmitRefused"
+        assert "MaxSubmit" in text
+        ids = python.told()
+        assert len(ids) == 2
+        assert set(ids) == set(jobs_of(cli.user))
+        assert rpcs(cluster, *SUBMIT) - before <= 3
+        python.go()
+        python.end()
+
+
 REPLACED = """\
 with pangeo_hpc.start_cluster("compute", workers=2) as cluster:
     cluster.wait_for_workers(2, timeout=200)
@@ -112,7 +148,7 @@ with pangeo_hpc.start_cluster("compute", workers=2) as cluster:
     tell([job.id for job in cluster.jobs])
     tell({job.id: job.node for job in cluster.jobs})
     pause()
-    while len(cluster.jobs) < 3 or len(cluster.jobs) - sum(j.state.ended for j in cluster.jobs) < 2:
+    while len(cluster.jobs) < 3 or sum(job.state == "running" for job in cluster.jobs) < 2:
         time.sleep(0.2)
     cluster.wait_for_workers(2, timeout=200)
     tell(client.submit(sum, [1, 2]).result(timeout=60))
@@ -153,7 +189,8 @@ def test_a_node_that_fails(cli: CommandLine, site: Path, cluster: Cluster) -> No
             assert python.told() == 3
             rows = dict(python.told())
         finally:
-            cluster.admin(["scontrol", "update", f"nodename={node}", "state=resume"])
+            # the node comes back by itself, its slurmd is well
+            assert wait_until(lambda: "down" not in cluster.node_states()[node], 60)
         assert rows[ids[1]] == "node fail"
         assert list(rows.values()).count("running") == 2
         python.end()

@@ -149,7 +149,10 @@ def test_a_job_that_nobody_knows(clock: Clock, tmp_path: Path) -> None:
     assert one.ledger.states()["a"].state is JobState.LOST
     other = Ledger(jobs={"a": Job(name="dask", folder=tmp_path, id="1")})
     other.told({"1": JobStatus(id="1", state=JobState.LOST)}, leaving=True)
-    assert other.has_ended("a")
+    assert other.states()["a"].state is JobState.LOST
+    other = Ledger(jobs={"a": Job(name="dask", folder=tmp_path, id="1")}, cancelled={"1"})
+    other.told({"1": JobStatus(id="1", state=JobState.LOST)})
+    assert other.states()["a"].state is JobState.CANCELLED
 
 
 def test_how_long_the_queue_is() -> None:

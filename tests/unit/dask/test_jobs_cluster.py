@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -327,6 +327,81 @@ def test_jobs_that_die_are_named(slurm_site: Site, batch: Batch, tmp_path: Path)
         with cluster.get_client() as client, pytest.raises(WorkerJobFailed, match="exit code 9"):
             client.submit(sum, [1, 2]).result(timeout=30)
         assert [str(job.state) for job in cluster.jobs] == ["failed"] * 3
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something is true; the test's own time limit ends it."""
+    while not true():
+        time.sleep(0.1)
+
+
+def end(batch: Batch, job_id: str) -> None:
+    """End a job as its walltime would."""
+    os.killpg(batch._programs[job_id].pid, signal.SIGTERM)
+
+
+def test_a_job_that_ends_is_replaced(slurm_site: Site, batch: Batch) -> None:
+    """A worker job that came to its end has another in its place, of another name."""
+    with start_cluster(site=slurm_site, workers=2) as cluster:
+        cluster.wait_for_workers(2, timeout=60)
+        end(batch, "1_0")
+        until(lambda: len(batch.requests) == 2)
+        until(lambda: len(cluster.jobs) == 3)
+        cluster.wait_for_workers(2, timeout=60)
+        assert cluster.jobs[0].state.ended
+        assert cluster.jobs[2].worker == f"{cluster.name}-2"
+        with cluster.get_client() as client:
+            assert client.submit(sum, [1, 2]).result(timeout=60) == 3
+    assert batch.left() == []
+
+
+def test_a_replacement_that_is_refused(slurm_site: Site, batch: Batch) -> None:
+    """What the queue will not have any more ends the futures that wait for it."""
+    with start_cluster(site=slurm_site, workers=1) as cluster, cluster.get_client() as client:
+        cluster.wait_for_workers(1, timeout=60)
+        batch.refuse_after = 1
+        end(batch, "1")
+        future = client.submit(lambda: 1, resources={"NOBODY": 1})
+        with pytest.raises(SubmitRefused, match="Invalid qos"):
+            future.result(timeout=120)
+        assert len(batch.requests) == 2
+
+
+def test_more_than_may_be_submitted_now(slurm_site: Site, batch: Batch) -> None:
+    """Of an array that is too much a part is taken, then the rest is refused."""
+    batch.places, batch.most = 0, 3
+    with start_cluster(site=slurm_site, workers=0) as cluster:
+        with pytest.raises(SubmitRefused, match="MaxSubmit"):
+            cluster.scale(4)
+        assert [request.array for request in batch.requests] == [4, 2, 2, None, None]
+        assert len(cluster.workers) == 3
+        batch.most = None
+        cluster.scale(4)
+        assert len(cluster.workers) == 4
+    assert batch.left() == []
+
+
+def test_an_unclear_array_is_found_later(
+    slurm_site: Site, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that were taken without an answer are the cluster's own at the next `scale`."""
+    real = jobs.submit
+
+    def unclear(*arguments: Any, **options: Any) -> jobs.Job:
+        replace(real(*arguments, **options), id=None, state="submitting").write()
+        raise SubmitUnclear("it is not clear whether dask was submitted")
+
+    batch.places = 0
+    with start_cluster(site=slurm_site, workers=0) as cluster:
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "submit", unclear)
+            with pytest.raises(SubmitUnclear):
+                cluster.scale(3)
+        assert cluster.jobs == []
+        cluster.scale(3)
+        assert [job.id for job in cluster.jobs] == ["1_0", "1_1", "1_2"]
+        assert len(batch.requests) == 1
+    assert batch.left() == []
 
 
 def test_a_silent_queue_while_waiting(slurm_site: Site, batch: Batch) -> None:
