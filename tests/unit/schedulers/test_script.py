@@ -17,6 +17,8 @@ WAITS = """\
 import pathlib, signal, sys, time
 if sys.argv[2] == "listens":
     signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))
+if sys.argv[2] == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pathlib.Path(sys.argv[1]).write_text("up")
 time.sleep(60)
 """
@@ -81,9 +83,17 @@ def test_a_warning_to_the_shell_is_handed_on(tmp_path: Path) -> None:
     assert (tmp_path / "exit").read_text() == "75\n"
 
 
-def test_the_shell_waits_for_its_child(tmp_path: Path) -> None:
-    """SIGTERM to the shell alone does not let it note an end that is not there yet."""
+def test_the_end_is_handed_on(tmp_path: Path) -> None:
+    """SIGTERM reaches only the shell where Slurm tracks processes by cgroup."""
     process = started(tmp_path, "waits")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 143
+    assert (tmp_path / "exit").read_text() == "143\n"
+
+
+def test_the_shell_waits_for_its_child(tmp_path: Path) -> None:
+    """SIGTERM does not let the shell note an end that is not there yet."""
+    process = started(tmp_path, "deaf")
     (child,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
