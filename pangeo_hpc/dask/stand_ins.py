@@ -54,8 +54,7 @@ class StandIns(WorkerCluster):
     def came(self, unit: str) -> None:
         """Note that a unit has workers; one that was submitted after a failure ends the count."""
         ledger = self.desk.ledger
-        ledger.present.add(unit)
-        ledger.arrived.add(unit)
+        ledger.came(unit)
         self._absent.pop(unit, None)
         if ledger.submitted(unit) > self._last_failure:
             self._ends.works()
