@@ -42,6 +42,17 @@ class Ledger:
             self.jobs.update(taken)
             self._submitted.update(dict.fromkeys(taken, moment))
 
+    def came(self, unit: str) -> None:
+        """Note that a unit's workers are here, so that its job runs, whatever was told before."""
+        self.present.add(unit)
+        self.arrived.add(unit)
+        with self._lock:
+            job = self.jobs.get(unit)
+            if job is not None:
+                known = self._states.get(unit) or _fresh(job)
+                if known.state.waiting:
+                    self._states[unit] = replace(known, state=JobState.RUNNING, reason="")
+
     def states(self) -> dict[str, JobStatus]:
         """Return the last known state of each unit; one that nobody asked about yet is pending."""
         with self._lock:

@@ -88,8 +88,8 @@ def nothing_left(alice: ClusterUser, no_job_left: None) -> Iterator[None]:
 
 def queue(user: ClusterUser, *more: str) -> dict[str, str]:
     """Return the user's jobs and their states, as Slurm tells them."""
-    rows = user.run(["squeue", "--noheader", "--me", "--format=%A %T", *more]).stdout.splitlines()
-    return dict(row.split() for row in rows)
+    words = ["squeue", "--noheader", "--me", "--array", "--format=%i %T", *more]
+    return dict(row.split() for row in user.run(words).stdout.splitlines())
 
 
 def rest(user: ClusterUser, seconds: float) -> float:
