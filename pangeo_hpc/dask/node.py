@@ -6,12 +6,14 @@ to the scheduler. What cannot work ends here, in words, before anybody waits for
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
 from pangeo_hpc.allocation import current
 from pangeo_hpc.dask.place import check_interface
 from pangeo_hpc.dask.shape import share_of
+from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.errors import PangeoHpcError, WorkerJobFailed
 from pangeo_hpc.machine import this_machine
 
@@ -32,6 +34,8 @@ def main(argv: Sequence[str]) -> None:
         check_interface(option(words, "--interface"))
         asyncio.run(check_scheduler(words))
     except PangeoHpcError as error:
+        # workers would have removed it at their end
+        shutil.rmtree(os.environ.get(SPILL, ""), ignore_errors=True)
         sys.stderr.write(f"pangeo-hpc: {error}\n")
         raise SystemExit(int(error.exit_code)) from None
     limit = memory_limit(int(option(words, "--nworkers") or 1), os.environ)

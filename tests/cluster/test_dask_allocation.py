@@ -174,8 +174,10 @@ cluster.close()
 def test_all_is_lost(cli: CommandLine) -> None:
     """When the whole step has ended, what waits for workers ends with the reason."""
     text = """\
-task = client.submit(time.sleep, 600)
-os.system("scancel $SLURM_JOB_ID.0")
+os.system("scancel --signal=KILL $SLURM_JOB_ID.0")
+while client.scheduler_info(n_workers=-1)["workers"]:
+    time.sleep(0.3)
+task = client.submit(sum, [1, 2])
 try:
     task.result(60)
 except Exception as error:

@@ -13,6 +13,7 @@ from pangeo_hpc.dask import node
 from pangeo_hpc.dask.node import FIRST, WHOLE, check_scheduler, memory_limit
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.dask.shape import shape_of
+from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.errors import WorkerJobFailed
 from pangeo_hpc.units import MIB, gib
 
@@ -62,11 +63,16 @@ def test_a_scheduler_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_interface_that_is_missing(tmp_path: Path) -> None:
-    """The program ends with words before it looks for the scheduler."""
+    """The program ends with words before it looks for the scheduler, and leaves nothing."""
     argv = [*words(tmp_path, 1), "--interface", "ib9"]
+    (spill := tmp_path / "spill").mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "pangeo_hpc.dask.node", *argv], capture_output=True, text=True
+        [sys.executable, "-m", "pangeo_hpc.dask.node", *argv],
+        env={**os.environ, SPILL: str(spill)},
+        capture_output=True,
+        text=True,
     )
+    assert not spill.exists()
     assert done.returncode == 2
     assert "has no network interface ib9" in done.stderr
     assert "Traceback" not in done.stderr
