@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pangeo_hpc.dask.place import announce, in_notebook, quiet
+from pangeo_hpc.dask.place import announce, quiet
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.schedulers.reasons import explain
 from pangeo_hpc.texts import english
@@ -40,6 +40,13 @@ def _jobs(number: int) -> str:
     return f"{number} {'job' if number == 1 else 'jobs'}"
 
 
+def in_kernel() -> bool:
+    """Tell whether this is a notebook's kernel; ipywidgets imports ipykernel anywhere."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
 class Progress:
     """Shows a line that changes while somebody waits: in a notebook or on a terminal in place.
 
@@ -53,7 +60,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._notebook = in_notebook() if notebook is None else notebook
+        self._notebook = in_kernel() if notebook is None else notebook
         self._clock, self._begun = clock, clock()
         self._last = ""
         self._handle: Any = None

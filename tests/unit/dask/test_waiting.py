@@ -1,11 +1,12 @@
 """What a person reads who waits for workers."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pangeo_hpc.dask.waiting import Progress, describe
+from pangeo_hpc.dask.waiting import Progress, describe, in_kernel
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 
 
@@ -111,3 +112,12 @@ def test_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.now = 3.0
         progress.show("0 of 2")
     assert terminal.getvalue() == ""
+
+
+def test_where_a_notebook_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a kernel, and not where its modules are merely imported."""
+    import ipykernel  # noqa: F401
+
+    assert not in_kernel()
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel="a kernel"))
+    assert in_kernel()
