@@ -12,9 +12,8 @@ from pathlib import Path
 from pangeo_hpc import envs, scratch
 from pangeo_hpc.dask import disk
 from pangeo_hpc.dask.drain_worker import DRAINS
-from pangeo_hpc.dask.node import FIRST, WHOLE
 from pangeo_hpc.dask.security import Keys
-from pangeo_hpc.dask.shape import Shape
+from pangeo_hpc.dask.shape import FIRST, WHOLE, Shape
 from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.site import Person, Site, expand
 

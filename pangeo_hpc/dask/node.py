@@ -12,16 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from pangeo_hpc.allocation import current
 from pangeo_hpc.dask.place import check_interface
-from pangeo_hpc.dask.shape import share_of
+from pangeo_hpc.dask.shape import FIRST, WHOLE, share_of
 from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.errors import PangeoHpcError, WorkerJobFailed
 from pangeo_hpc.machine import this_machine
-
-# Bytes that the workers of one unit and the programs beside them share, as the client believes.
-WHOLE = "PANGEO_HPC_WORKER_MEMORY"
-
-# The host where client and scheduler are, if that is a node of the workers' too.
-FIRST = "PANGEO_HPC_FIRST_NODE"
 
 # Seconds to find the scheduler.
 _CONNECT = 30.0

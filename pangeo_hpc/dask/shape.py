@@ -5,6 +5,12 @@ from dataclasses import dataclass, field
 
 from pangeo_hpc.units import MIB, gib
 
+# Bytes that the workers of one unit and the programs beside them share, as the client believes.
+WHOLE = "PANGEO_HPC_WORKER_MEMORY"
+
+# The host where client and scheduler are, if that is a node of the workers' too.
+FIRST = "PANGEO_HPC_FIRST_NODE"
+
 # Below this a process spends its memory on itself: fewer processes with more threads then.
 _SMALLEST = gib(4)
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -51,12 +53,17 @@ ENDS = {
 
 @pytest.fixture(autouse=True)
 def no_job_left(alice: ClusterUser) -> Iterator[None]:
-    """Fail a test that leaves jobs."""
+    """Fail a test that leaves jobs. What was killed by force leaves what it spilled."""
     yield
     deadline = time.monotonic() + 20
     while jobs(alice) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not jobs(alice)
+    clusters = alice.shared / "state" / "clusters"
+    for log in clusters.rglob("*.log"):
+        for place in re.findall(r"Local Directory: (/tmp/dask-[^/\s]+)", log.read_text()):
+            shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(clusters, ignore_errors=True)
 
 
 def jobs(user: ClusterUser) -> str:

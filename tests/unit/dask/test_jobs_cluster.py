@@ -23,7 +23,15 @@ from pangeo_hpc.errors import (
     WorkerJobFailed,
 )
 from pangeo_hpc.run import Conversation
-from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus, Room, SchedulerOptions
+from pangeo_hpc.schedulers.base import (
+    JobRequest,
+    JobState,
+    JobStatus,
+    Node,
+    NodeState,
+    Room,
+    SchedulerOptions,
+)
 from pangeo_hpc.site import Site
 
 
@@ -50,6 +58,10 @@ class Batch:
 
     def directives(self, request: JobRequest) -> tuple[str, ...]:
         return (f"#BATCH --cores={request.cores}",)
+
+    def nodes(self) -> Conversation[tuple[Node, ...]]:
+        yield from ()
+        return (Node(name="localhost", state=NodeState.IDLE),)
 
     def submit(self, script: Path, request: JobRequest) -> Conversation[str]:
         with self._lock:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pangeo_hpc.dask import node
-from pangeo_hpc.dask.node import FIRST, WHOLE, check_scheduler, memory_limit
+from pangeo_hpc.dask.node import check_scheduler, memory_limit
 from pangeo_hpc.dask.security import make_keys
-from pangeo_hpc.dask.shape import shape_of
+from pangeo_hpc.dask.shape import FIRST, WHOLE, shape_of
 from pangeo_hpc.dask.watch import SPILL
 from pangeo_hpc.errors import WorkerJobFailed
 from pangeo_hpc.units import MIB, gib
@@ -76,3 +76,4 @@ def test_an_interface_that_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "has no network interface ib9" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
