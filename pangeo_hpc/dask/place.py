@@ -64,9 +64,16 @@ def announce(text: str, environ: Mapping[str, str] | None = None) -> None:
         sys.stderr.write(f"pangeo-hpc: {text}\n")
 
 
+def in_kernel() -> bool:
+    """Tell whether this is a notebook's kernel; ipywidgets imports ipykernel anywhere."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
 def in_notebook() -> bool:
     """Tell whether a person works in this process; a notebook run as a job is a script."""
-    return "ipykernel" in sys.modules and "PANGEO_HPC_RUN" not in os.environ
+    return in_kernel() and "PANGEO_HPC_RUN" not in os.environ
 
 
 def address_of(interface: str | None, towards: Sequence[str] = ()) -> str:

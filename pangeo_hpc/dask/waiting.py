@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pangeo_hpc.dask.place import announce, quiet
+from pangeo_hpc.dask.place import announce, in_kernel, quiet
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.schedulers.reasons import explain
 from pangeo_hpc.texts import english
@@ -38,13 +38,6 @@ def describe(kind: str, here: int, wanted: int, missing: Iterable[JobStatus]) ->
 
 def _jobs(number: int) -> str:
     return f"{number} {'job' if number == 1 else 'jobs'}"
-
-
-def in_kernel() -> bool:
-    """Tell whether this is a notebook's kernel; ipywidgets imports ipykernel anywhere."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
 
 
 class Progress:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pangeo_hpc.dask.waiting import Progress, describe, in_kernel
+from pangeo_hpc.dask.place import in_kernel
+from pangeo_hpc.dask.waiting import Progress, describe
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 
 
