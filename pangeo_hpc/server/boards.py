@@ -11,12 +11,13 @@ import socket
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from tornado.httpserver import HTTPServer
+from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import files, private
 from pangeo_hpc.errors import NotAllowed, PangeoHpcError, UnknownName
+
+if TYPE_CHECKING:
+    from tornado.httpserver import HTTPServer
 
 # A notebook server tells its kernels its host and the address of its dashboards, with a blank
 # between them: whoever inherits the variable on another host knows that it is not meant for it.
@@ -111,8 +112,10 @@ def bind(path: Path) -> socket.socket:
     return listening
 
 
-def serve(application: Any, listening: socket.socket) -> HTTPServer:
+def serve(application: Any, listening: socket.socket) -> "HTTPServer":
     """Let a Tornado application answer at a socket, as part of the running loop."""
+    from tornado.httpserver import HTTPServer
+
     server = HTTPServer(application)
     server.add_socket(listening)
     return server

@@ -129,7 +129,8 @@ def listening(child: "subprocess.Popen[str]", folder: str) -> set[str]:
         if any(folder in word for word in each.info["cmdline"] or ()):
             programs.add(each)
     found = set()
-    for each in {*programs, *(one for each in programs for one in each.children(recursive=True))}:
+    children = {one for each in programs for one in each.children(recursive=True)}
+    for each in programs | children:
         for connection in each.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN:
                 found.add(f"{connection.laddr.ip}:{connection.laddr.port}")

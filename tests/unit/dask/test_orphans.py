@@ -8,6 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pangeo_hpc.dask import sweep
+from pangeo_hpc.server.boards import DIRECTORY
 from pangeo_hpc.site import Site
 
 SCRIPT = """
@@ -92,7 +94,7 @@ def test_killed(site: Site, tmp_path: Path) -> None:
     code, folder, _ = run(site, tmp_path, BUSY)
     assert code == -9
     assert seconds_until_none(folder, 30) < 20
-    assert list((tmp_path / "tmp").iterdir()) == []
+    swept(folder, tmp_path)
 
 
 @pytest.mark.slow
@@ -101,3 +103,13 @@ def test_killed_before_workers_came(site: Site, tmp_path: Path) -> None:
     code, folder, _ = run(site, tmp_path, EARLY, workers=1)
     assert code == -9
     assert seconds_until_none(folder, 90) < 60
+    swept(folder, tmp_path)
+
+
+def swept(folder: str, tmp_path: Path) -> None:
+    """Check that the killed process itself left keys and its dashboard, for the next to remove."""
+    (place,) = (tmp_path / "tmp").iterdir()
+    assert place.name.startswith(DIRECTORY)
+    assert sweep.sweep(Path(folder).parent) == [Path(folder)]
+    assert not place.exists()
+    assert not (Path(folder) / "tls").exists()
