@@ -49,7 +49,7 @@ def jobs(hub: HubRunner, alice: Browser) -> dict[str, str]:
     """Start all servers at once, and return their jobs when they are up."""
     asked = {
         "late": {"node_type": "short"},
-        **{name: SMALL for name in ("hungry", "gone", "node", "stopped", "own")},
+        **dict.fromkeys(("hungry", "gone", "node", "stopped", "own"), SMALL),
     }
     for name, options in asked.items():
         assert alice.spawn("alice", name, options) in (201, 202), alice.said
