@@ -1,4 +1,4 @@
-"""From what is known of a failed start to its kind, and to the fix: pure.
+"""From what is known of a failed start, or of a server's end, to its kind and the fix: pure.
 
 What the scheduler says for certain comes first, then what was tried out, then what the log tells.
 """
@@ -50,12 +50,12 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that is known of a start that failed.
+    """All that is known of a start that failed, or of the end of a server that was `up`.
 
     `error` says why there is no job; else `status` is the end of the job, and `lines` and
     `exit_code` are what it left. `full` is a place in which nothing could be written any more.
     `silent` is set to the seconds that were waited for a server that runs and says nothing. `who`
-    cancelled the job.
+    cancelled the job. `overdue` is a job without news whose walltime is over.
     """
 
     status: JobStatus | None = None
@@ -66,6 +66,8 @@ class Facts:
     silent: float | None = None
     limits: Limits | None = None
     who: str = ""
+    up: bool = False
+    overdue: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ def diagnose(facts: Facts, texts: Texts) -> Diagnosis:
     """Return what went wrong and the fix, in the words of a catalogue."""
     kind = kind_of(facts)
     if kind == "out-of-memory" and facts.limits is not None:
-        return _memory(facts.limits, texts)
+        return _memory(facts, facts.limits, texts)
     if kind == "walltime" and facts.limits is not None:
-        return _walltime(facts.limits, texts)
+        return _walltime(facts, facts.limits, texts)
     values: dict[str, object] = {}
     sentence = "sentence"
     if kind == "cancelled":
@@ -93,10 +95,16 @@ def diagnose(facts: Facts, texts: Texts) -> Diagnosis:
         values["seconds"] = round(facts.silent or 0)
     if kind == "disk-full" and facts.full:
         sentence, values["where"] = "sentence_where", facts.full
-    start = f"failure.kinds.{kind}"
     hint = _hint(facts.error, texts) if facts.error and kind != "disk-full" else None
-    advice = _sentence(hint) if hint else texts(f"{start}.advice")
-    return Diagnosis(kind, texts(f"{start}.{sentence}", **values), advice)
+    advice = _sentence(hint) if hint else _said(facts, kind, "advice", texts)
+    return Diagnosis(kind, _said(facts, kind, sentence, texts, **values), advice)
+
+
+def _said(facts: Facts, kind: str, part: str, texts: Texts, **values: object) -> str:
+    """Return a text of a kind; that of a server which had been up, where it is another."""
+    start = f"failure.kinds.{kind}"
+    is_other = facts.up and f"{part}_up" in texts.part(start)
+    return texts(f"{start}.{part}_up" if is_other else f"{start}.{part}", **values)
 
 
 def _hint(error: PangeoHpcError, texts: Texts) -> str | None:
@@ -109,10 +117,14 @@ def kind_of(facts: Facts) -> str:
     """Return the kind of a failure."""
     if facts.error is not None:
         return _kind_of_error(facts.error)
+    if facts.overdue:
+        return "walltime"
     status = facts.status
     state = status.state if status else JobState.LOST
     if state in _CERTAIN:
         return _CERTAIN[state]
+    if facts.up:
+        return _kind_of_end(facts, state)
     told = logmarks.kinds(facts.lines)
     if "out-of-memory" in told or _ate_its_memory(facts):
         return "out-of-memory"
@@ -128,6 +140,20 @@ def kind_of(facts: Facts) -> str:
         return "unreachable"
     if facts.silent is not None:
         return "silent"
+    return "lost" if state is JobState.LOST and facts.exit_code is None else "ended"
+
+
+def _kind_of_end(facts: Facts, state: JobState) -> str:
+    """Return how a server ended that had been up: its log is full of what its user did."""
+    lines = facts.lines
+    if state is JobState.CANCELLED:
+        lines = tuple(line for line in lines if "being killed" in line)
+    if "out-of-memory" in logmarks.kinds(lines) or _ate_its_memory(facts):
+        return "out-of-memory"
+    if state is JobState.CANCELLED:
+        return _kind_of_cancelled(facts.status)
+    if facts.full:
+        return "disk-full"
     return "lost" if state is JobState.LOST and facts.exit_code is None else "ended"
 
 
@@ -164,22 +190,22 @@ def _code(facts: Facts) -> int | None:
     return told if told is not None else facts.exit_code
 
 
-def _memory(limits: Limits, texts: Texts) -> Diagnosis:
-    start = "failure.kinds.out-of-memory"
-    sentence = texts(f"{start}.sentence_limit", memory=format_memory(limits.memory))
+def _memory(facts: Facts, limits: Limits, texts: Texts) -> Diagnosis:
+    kind = "out-of-memory"
+    sentence = _said(facts, kind, "sentence_limit", texts, memory=format_memory(limits.memory))
     wanted = more_memory(limits.memory)
-    advice = texts(f"{start}.advice")
+    advice = _said(facts, kind, "advice", texts)
     if limits.memory < limits.max_memory:
         changes = {"memory": exact_memory(min(wanted, limits.max_memory))}
-        return Diagnosis("out-of-memory", sentence, advice, changes)
+        return Diagnosis(kind, sentence, advice, changes)
     fits = {name: most for name, most in limits.larger.items() if most > limits.memory}
     if not fits:
-        most = texts(f"{start}.advice_most", node_type=limits.node_type)
-        return Diagnosis("out-of-memory", sentence, most)
+        most = _said(facts, kind, "advice_most", texts, node_type=limits.node_type)
+        return Diagnosis(kind, sentence, most)
     enough = {name: most for name, most in fits.items() if most >= wanted} or fits
     name = min(enough, key=lambda each: enough[each])
     changes = {"node_type": name, "memory": exact_memory(min(wanted, enough[name]))}
-    return Diagnosis("out-of-memory", sentence, advice, changes)
+    return Diagnosis(kind, sentence, advice, changes)
 
 
 def more_memory(memory: int) -> int:
@@ -189,14 +215,14 @@ def more_memory(memory: int) -> int:
     return -(-wanted // step) * step
 
 
-def _walltime(limits: Limits, texts: Texts) -> Diagnosis:
-    start = "failure.kinds.walltime"
-    sentence = texts(f"{start}.sentence")
+def _walltime(facts: Facts, limits: Limits, texts: Texts) -> Diagnosis:
+    kind = "walltime"
+    sentence = _said(facts, kind, "sentence", texts)
     if limits.walltime >= limits.max_walltime:
-        return Diagnosis("walltime", sentence, texts(f"{start}.advice_most"))
+        return Diagnosis(kind, sentence, _said(facts, kind, "advice_most", texts))
     wanted = min(limits.walltime * _MORE_TIME, limits.max_walltime)
     changes = {"walltime": format_walltime(wanted)}
-    return Diagnosis("walltime", sentence, texts(f"{start}.advice"), changes)
+    return Diagnosis(kind, sentence, _said(facts, kind, "advice", texts), changes)
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A start that failed, as it is kept, shown and told."""
+"""A start that failed, or a server that ended by itself, as it is kept, shown and told."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -22,11 +22,12 @@ _OF_A_NODE_TYPE = ("cores", "memory", "gpus", "walltime")
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a start came to nothing: what the page says, and a way on.
+    """Why a start came to nothing, or why a server that was up ended; and a way on.
 
     `kind` is one word, such as ``walltime``; `words` are the scheduler's own; `asked` and `changes`
     are choices by their names, as `choices.Choices.plain` gives them. `lines` are the end of the
-    log, for the server's user and administrators only. `when` is in seconds since 1970.
+    log, for the server's user and administrators only. `when` is in seconds since 1970. `up` says
+    that the server had been up.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Failure:
     asked: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+    up: bool = False
 
     @classmethod
     def revive(cls, kept: Mapping[str, Any]) -> "Failure | None":
@@ -58,6 +60,18 @@ class Failure:
     def stopped(self) -> bool:
         """Tell whether somebody cancelled it from the hub."""
         return self.kind == STOPPED
+
+    @property
+    def title(self) -> str:
+        """Return the key of the text that stands above it on a page of its own."""
+        if self.up:
+            return "failure.ended_title"
+        return "failure.cancelled_title" if self.stopped else "failure.title"
+
+    def earlier(self, server: str, texts: Texts) -> str:
+        """Return what stands before it among other things; `server` is empty for the default."""
+        start = "failure.ended" if self.up else "failure.earlier"
+        return texts(f"{start}_named", server=server) if server else texts(start)
 
     @property
     def retry(self) -> dict[str, str]:

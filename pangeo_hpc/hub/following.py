@@ -53,7 +53,10 @@ class FollowingSpawner(RememberingSpawner):
                 paused += since
             if status is not None and status.state.waiting and state.begun:
                 # the scheduler took it back: it begins anew, somewhere else
-                paused, state = 0.0, self._remember(node="", port=0, begun=None, ends=None)
+                paused, state = (
+                    0.0,
+                    self._remember(node="", address="", port=0, begun=None, ends=None),
+                )
             if status is not None and status.state.ended:
                 raise await postmortem.ended(self, status)
             if status is not None and status.state in ON_A_NODE and status.nodes:

@@ -38,6 +38,11 @@ LOOK_FAILURES = Counter(
 SPAWN_FAILURES = Counter(
     "pangeo_hpc_spawn_failures", "Servers that did not come up, by what was found.", ["diagnosis"]
 )
+DEATHS = Counter(
+    "pangeo_hpc_server_deaths",
+    "Servers that were up and ended by themselves, by what was found.",
+    ["diagnosis"],
+)
 
 
 def watcher(key: str) -> Callable[[float, bool], None]:
@@ -57,9 +62,9 @@ def waited(seconds: float) -> None:
     WAIT.observe(max(0.0, seconds))
 
 
-def failed(diagnosis: str) -> None:
-    """Note a server that did not come up."""
-    SPAWN_FAILURES.labels(diagnosis or "unknown").inc()
+def failed(diagnosis: str, *, up: bool = False) -> None:
+    """Note a server that did not come up, or one that was up and ended by itself."""
+    (DEATHS if up else SPAWN_FAILURES).labels(diagnosis or "unknown").inc()
 
 
 def follow(office: "Office") -> None:

@@ -1,4 +1,4 @@
-"""Why a server did not come up: gather what is known, and make of it what is shown and raised."""
+"""Why a server is not there: gather what is known, and make of it what is shown and raised."""
 
 import pwd
 import re
@@ -11,7 +11,7 @@ from pangeo_hpc.hub import choices, login, logmarks, metrics
 from pangeo_hpc.hub.desk import Log, person_of
 from pangeo_hpc.hub.diagnosis import Facts, Limits, diagnose
 from pangeo_hpc.hub.failure import STOPPED, Failure, ServerFailed
-from pangeo_hpc.schedulers.base import JobStatus
+from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.texts import Texts
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LINES = 400
 # So many failures are remembered with their logs, by a hub that goes on.
 KEPT = 500
+_BY = re.compile(r" by (\d+)$")
 
 
 def refused(spawner: "RememberingSpawner", error: PangeoHpcError) -> ServerFailed:
@@ -36,8 +37,37 @@ def refused(spawner: "RememberingSpawner", error: PangeoHpcError) -> ServerFaile
 
 
 async def ended(spawner: "RememberingSpawner", status: JobStatus) -> ServerFailed:
-    """Return how a job ended before its server was up."""
+    """Return how a job ended that was waited for."""
     return _failed(spawner, await _facts(spawner, status))
+
+
+async def gone(spawner: "RememberingSpawner", status: JobStatus | None) -> None:
+    """Note how a job ended for which nobody waits, unless its own user ended it.
+
+    None stands for a job without news whose walltime is over.
+    """
+    if status is None:
+        _failed(spawner, Facts(limits=_limits(spawner), up=_was_up(spawner), overdue=True))
+        return
+    facts = await _facts(spawner, status)
+    if not (facts.up and _is_own_wish(status, spawner.user.name)):
+        _failed(spawner, facts)
+
+
+def _was_up(spawner: "RememberingSpawner") -> bool:
+    """Tell whether a server had proven itself."""
+    return spawner.server_state is not None and bool(spawner.server_state.address)
+
+
+def _is_own_wish(status: JobStatus, user: str) -> bool:
+    """Tell whether a server ended in order, as from JupyterLab's menu, or by its user's hand.
+
+    The hub cancels in its user's name, too: perhaps one that was killed before it could note that.
+    """
+    if status.state is JobState.COMPLETED:
+        return True
+    match = _BY.search(status.word) if status.state is JobState.CANCELLED else None
+    return match is not None and _name(match[1]) == user
 
 
 async def silent(spawner: "FollowingSpawner", status: JobStatus) -> ServerFailed:
@@ -70,7 +100,7 @@ def again(spawner: "Shared", kept: Failure | None) -> Failure | None:
 
 def _failed(spawner: "RememberingSpawner", facts: Facts, words: str = "") -> ServerFailed:
     """Note a failure at its spawner, and return the exception that tells it."""
-    texts, status = spawner.office.texts, facts.status
+    texts, status, state = spawner.office.texts, facts.status, spawner.server_state
     found = diagnose(facts, texts)
     code = status.exit_code if status and status.exit_code is not None else facts.exit_code
     failure = Failure(
@@ -82,12 +112,13 @@ def _failed(spawner: "RememberingSpawner", facts: Facts, words: str = "") -> Ser
         state=str(status.state) if status else "",
         exit_code=code,
         words=words or (status.reason if status else ""),
-        job=status.id if status else "",
+        job=status.id if status else state.job if state else "",
         asked=dict(spawner.user_options),
         lines=logmarks.shown(facts.lines, spawner.api_token),
+        up=facts.up,
     )
     spawner.failure = failure
-    metrics.failed(failure.kind)
+    metrics.failed(failure.kind, up=failure.up)
     kept = spawner.office.failures
     kept.pop((spawner.user.name, spawner.name), None)
     kept[spawner.user.name, spawner.name] = failure
@@ -105,6 +136,7 @@ async def _facts(spawner: "RememberingSpawner", status: JobStatus) -> Facts:
         full=log.full,
         limits=_limits(spawner),
         who=_who(status.word, spawner.office.texts),
+        up=_was_up(spawner),
     )
 
 
@@ -146,10 +178,15 @@ def _limits(spawner: "RememberingSpawner") -> Limits | None:
 
 def _who(word: str, texts: Texts) -> str:
     """Return who cancelled a job by Slurm's ``CANCELLED by 1001``, empty if it is not told."""
-    match = re.search(r" by (\d+)$", word)
+    match = _BY.search(word)
     if match is None:
         return ""
+    return _name(match[1]) or texts("failure.kinds.cancelled.user_number", number=match[1])
+
+
+def _name(number: str) -> str:
+    """Return the user of a number, empty if there is none."""
     try:
-        return pwd.getpwuid(int(match[1])).pw_name
+        return pwd.getpwuid(int(number)).pw_name
     except (KeyError, OverflowError):
-        return texts("failure.kinds.cancelled.user_number", number=match[1])
+        return ""

@@ -214,3 +214,46 @@ def test_what_a_scheduler_refused_is_told_in_the_sites_language(tmp_path: Path) 
     assert told.advice == "Weniger Speicher verlangen."
     told = diagnose(Facts(error=SubmitRefused("x", hint="ask for what is there")), german)
     assert told.advice == "Ask for what is there."
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "words"),
+    [
+        (Facts(status=end(JobState.OUT_OF_MEMORY), limits=LIMITS), "out-of-memory", "was ended"),
+        (Facts(status=end(JobState.TIMEOUT), limits=LIMITS), "walltime", "of your server"),
+        (Facts(overdue=True, limits=LIMITS), "walltime", "of your server"),
+        (Facts(status=end(JobState.NODE_FAIL)), "node-failure", "your server was"),
+        (Facts(status=end(JobState.PREEMPTED)), "preempted", "ended your server"),
+        # what a kernel of its user wrote earlier is not why it ended
+        (
+            Facts(status=end(JobState.CANCELLED), lines=(KERNEL_KILL,), who="root"),
+            "cancelled",
+            "by root, not from the hub",
+        ),
+        (
+            Facts(
+                status=end(JobState.CANCELLED),
+                lines=("slurmstepd: error: Job 7 exceeded memory limit (9 > 8), being killed",),
+            ),
+            "out-of-memory",
+            "was ended",
+        ),
+        (
+            Facts(
+                status=end(JobState.FAILED, exit_code=1),
+                lines=("ModuleNotFoundError: No module named 'x'", AWAY),
+            ),
+            "ended",
+            "ended by itself",
+        ),
+        (Facts(status=end(JobState.FAILED, exit_code=1), full="/home/a"), "disk-full", "/home/a"),
+        (Facts(status=end(JobState.LOST)), "lost", "Your server is gone"),
+    ],
+)
+def test_the_end_of_a_server_that_was_up(facts: Facts, kind: str, words: str) -> None:
+    """It is told in words of its own, and nothing there speaks of a start that failed."""
+    found = diagnose(replace(facts, up=True), ENGLISH)
+    assert found.kind == kind
+    assert words in found.sentence
+    assert "was up" not in found.sentence + found.advice
+    assert "{" not in found.sentence + found.advice

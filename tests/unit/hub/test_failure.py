@@ -100,3 +100,14 @@ def test_a_translation_reaches_the_page(tmp_path: Path) -> None:
     left = re.sub(r"<[^>]*>", " ", html)
     for ours in ("Job", "State", "Exit code", "scheduler", "log", "Try again"):
         assert ours not in left
+
+
+def test_a_server_that_was_up_did_not_fail_to_start() -> None:
+    """What stands above its end says so, also after it was kept."""
+    ended = Failure.revive({**FAILURE.plain(), "up": True})
+    assert ended is not None
+    assert ENGLISH(ended.title) == "Your server ended"
+    assert ended.earlier("", ENGLISH) == "This server ended"
+    assert ended.earlier("big", ENGLISH) == 'The server "big" ended'
+    assert ENGLISH(FAILURE.title) == "Your server did not start"
+    assert FAILURE.earlier("", ENGLISH) == "The last start of this server failed"

@@ -86,6 +86,7 @@ class Known:
         return SimpleNamespace(status=self.status, heard=1000.0 - self.age)
 
     async def next_answer(self, within: float | None = None) -> bool:
+        await asyncio.sleep(0)
         return False
 
 
@@ -128,6 +129,10 @@ def server(
     async def note(status: JobStatus) -> None:
         done.append(("used", status.id))
 
+    async def gone(asking: Any, status: JobStatus | None) -> None:
+        done.append(("gone", status.state if status else None))
+
+    monkeypatch.setattr(postmortem, "gone", gone)
     monkeypatch.setattr(spawner, "_note_usage", note)
     monkeypatch.setattr(spawner, "_remember", remember)
     monkeypatch.setattr(spawner, "_follow", lambda *, starting: poller)
@@ -167,8 +172,27 @@ def test_a_route_ends_when_the_job_must_have_ended(
     expected: int | None,
 ) -> None:
     """A hub without news gives a server up when its walltime is over, and never before."""
-    spawner, _ = server(monkeypatch, Known(status, age), now=START + after)
+    spawner, done = server(monkeypatch, Known(status, age), now=START + after)
     assert asyncio.run(spawner.poll()) == expected
+    looked = [each for each in done if each[0] == "gone"]
+    ended = status.state if status is not None and status.state.ended else None
+    assert looked == ([] if expected is None else [("gone", ended)])
+
+
+def test_an_end_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask at once; and not that of a server which is stopped from the hub."""
+    ended = JobStatus(id="7", state=JobState.FAILED, exit_code=3)
+    spawner, done = server(monkeypatch, Known(ended), now=START - 30)
+
+    async def ask() -> list[int | None]:
+        return list(await asyncio.gather(spawner.poll(), spawner.poll()))
+
+    assert asyncio.run(ask()) == [3, 3]
+    assert done.count(("gone", JobState.FAILED)) == 1
+    spawner, done = server(monkeypatch, Known(ended), now=START - 30)
+    spawner._is_unwanted = True
+    assert asyncio.run(spawner.poll()) == 3
+    assert ("gone", JobState.FAILED) not in done
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The wrapper of several profiles: what it refuses, what reaches the child, what is rebuilt."""
 
 import asyncio
+import os
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,12 +11,15 @@ from jupyterhub import orm
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from traitlets.config import Config
 
-from pangeo_hpc.hub import forms, office, profiles, remembering
+from pangeo_hpc.hub import forms, office, postmortem, profiles, remembering
 from pangeo_hpc.hub import spawner as spawners
+from pangeo_hpc.hub.desk import Log
 from pangeo_hpc.hub.failure import Failure
+from pangeo_hpc.hub.metrics import DEATHS
 from pangeo_hpc.hub.profiles import LoginSpawner, SiteProfilesSpawner
 from pangeo_hpc.hub.spawner import A_LONG_TIME, SiteSpawner
 from pangeo_hpc.hub.state import ServerState
+from pangeo_hpc.schedulers.base import JobState, JobStatus
 from tests.unit.hub.conftest import ALICE, write_site
 
 
@@ -264,6 +269,57 @@ def test_a_failure_outlives_the_child_and_the_hub(made):
     again.take_up({"profile": "login"})
     again.clear_state()
     assert (again.failure, again.get_state()) == (None, {})
+
+
+ENDED = JobStatus(id="12", state=JobState.OUT_OF_MEMORY, exit_code=137)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (ENDED, "out-of-memory"),
+        (replace(ENDED, state=JobState.CANCELLED, word="CANCELLED by 0"), "cancelled"),
+        # by its own user, be it from the hub, and from JupyterLab's menu
+        (replace(ENDED, state=JobState.CANCELLED, word=f"CANCELLED by {os.getuid()}"), None),
+        (replace(ENDED, state=JobState.COMPLETED, exit_code=0), None),
+    ],
+)
+def test_a_death_outlives_the_child_and_the_hub(made, monkeypatch, status, kind):
+    """Why a child died that had been up is at the wrapper, and there again after a restart."""
+
+    class Poller:
+        def news(self, job):
+            return SimpleNamespace(status=status, heard=0.0)
+
+    class Desk:
+        async def logs(self, user, name, lines):
+            return Log(("the last line",), 137)
+
+    names = {0: "root", os.getuid(): "alice"} if kind is None else {0: "root"}
+    monkeypatch.setattr(
+        postmortem.pwd, "getpwuid", lambda number: SimpleNamespace(pw_name=names[number])
+    )
+    monkeypatch.setattr(SiteSpawner, "_follow", lambda self, *, starting: Poller())
+    spawner = made(user_options={"profile": "batch"})
+    state = kept_state(job="12", scheduler="slurm", address="10.0.0.1", port=30001)
+    spawner.load_state({"profile": "batch", "child_state": state})
+    monkeypatch.setattr(spawner.office, "desk", Desk())
+
+    async def note(*_):
+        pass
+
+    monkeypatch.setattr(SiteSpawner, "_note_usage", note)
+    before = DEATHS.labels(kind or "none")._value.get()
+    assert asyncio.run(spawner.poll()) == status.exit_code
+    assert DEATHS.labels(kind or "none")._value.get() == before + (kind is not None)
+    spawner.clear_state()
+    again = made()
+    again.load_state(spawner.get_state())
+    assert spawner.failure == again.failure
+    assert (again.failure.kind if again.failure else None) == kind
+    if again.failure:
+        assert again.failure.up
+        assert "the last line" in again.failure_html()
 
 
 def test_a_server_that_waits_is_pending_at_the_wrapper(made, monkeypatch):
