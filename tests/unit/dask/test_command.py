@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pangeo_hpc import envs
+from pangeo_hpc.dask import command
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, make_spill, variables_of
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.dask.shape import Shape
@@ -141,6 +142,8 @@ def test_environment_of_the_site_comes_with_its_modules(tmp_path: Path) -> None:
 def test_variables(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers know scratch and the effective site, and find what the client finds."""
     monkeypatch.setenv("PYTHONPATH", "/my/code")
+    # whatever runs the tests
+    monkeypatch.setattr(command, "_script_folder", lambda: None)
     person = current_person()
     told = variables_of(site, person, environment_of(site, None, person), tmp_path / "site.json")
     assert told["PANGEO_HPC_SITE"] == str(tmp_path / "site.json")
