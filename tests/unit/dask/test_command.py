@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pangeo_hpc import envs
-from pangeo_hpc.dask import command
+from pangeo_hpc.dask import command as room
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, make_spill, variables_of
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.dask.shape import Shape
@@ -143,7 +143,7 @@ def test_variables(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Workers know scratch and the effective site, and find what the client finds."""
     monkeypatch.setenv("PYTHONPATH", "/my/code")
     # whatever runs the tests
-    monkeypatch.setattr(command, "_script_folder", lambda: None)
+    monkeypatch.setattr(room, "_script_folder", lambda: None)
     person = current_person()
     told = variables_of(site, person, environment_of(site, None, person), tmp_path / "site.json")
     assert told["PANGEO_HPC_SITE"] == str(tmp_path / "site.json")
