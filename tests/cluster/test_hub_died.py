@@ -148,12 +148,11 @@ def test_its_node_fails_while_the_hub_is_down(
     hub: HubRunner, cluster: SlurmCluster, alice: Browser, jobs: dict[str, str]
 ) -> None:
     """A hub that comes back says so, and still knows of the others."""
-    words = cluster.admin(["squeue", "-h", "-j", jobs["node"], "-o", "%N"]).strip()
+    node = cluster.admin(["squeue", "-h", "-j", jobs["node"], "-o", "%N"]).strip()
     hub.kill()
-    cluster.admin(["scontrol", "update", f"nodename={words}", "state=down", "reason=test"])
+    cluster.admin(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"])
     known(cluster, jobs["node"])
     hub.start()
-    cluster.admin(["scontrol", "update", f"nodename={words}", "state=resume"])
     assert wait_until(lambda: "The node failed on which" in look(alice, "node"), 60), tail(
         hub.log, 60
     )
