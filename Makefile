@@ -28,10 +28,10 @@ check: $(READY)
 	$(VENV)/bin/mypy
 	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=worksteal --quiet $(ARGS)
 
-# Two clusters side by side, since their tests mostly wait. A test that fails on a busy machine is
+# Three clusters side by side, since their tests mostly wait. A test that fails on a busy machine is
 # run once more, and the summary says so.
 cluster-test: $(READY)
-	$(PYTEST) tests/cluster --timeout=600 --durations=15 --numprocesses=2 --dist=loadfile --reruns=1 $(ARGS)
+	$(PYTEST) tests/cluster --timeout=600 --durations=15 --numprocesses=3 --dist=loadfile --reruns=1 $(ARGS)
 
 docker-up docker-down:
 	$(PYTHON) -m tests.cluster.containers $(@:docker-%=%)
