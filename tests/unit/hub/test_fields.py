@@ -7,7 +7,7 @@ import pytest
 
 from pangeo_hpc import texts
 from pangeo_hpc.errors import Problem, RequestRefused
-from pangeo_hpc.hub import choices, desk, job
+from pangeo_hpc.hub import answers, choices, job
 from pangeo_hpc.hub.conditions import Free
 from pangeo_hpc.hub.fields import Seen, beside, context, field_of
 from pangeo_hpc.hub.usage import Book, Used
@@ -141,7 +141,7 @@ def test_limits_are_told_in_the_sites_language(tmp_path):
     with pytest.raises(RequestRefused) as caught:
         choices.decide(site, choices.read({"cores": "99", "walltime": "7"}), alice)
     told = json.loads(json.dumps(job.plain_error(caught.value)))
-    again = desk.revive_error(told)
+    again = answers.error(told)
     assert str(again) == str(caught.value)
     assert "is more than node type" in str(again)
     said = beside(again.problems, german)
