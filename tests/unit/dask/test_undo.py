@@ -7,6 +7,7 @@ from pathlib import Path
 SIGINT_KEPT = """
 import signal, threading
 from pangeo_hpc.dask import undo
+signal.signal(signal.SIGINT, signal.default_int_handler)
 before, function = signal.getsignal(signal.SIGINT), signal.signal
 {call}
 assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler
