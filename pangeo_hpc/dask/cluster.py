@@ -206,6 +206,13 @@ class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignor
         """
         super(SpecCluster, self)._update_worker_status(op, msg)
 
+    def _correct_state(self) -> "asyncio.Future[None]":
+        """Start and end units until it is as it should be; whoever waits for that may stop waiting.
+
+        Ctrl-C cancels what waits. A submission that lost its answer would be made once more.
+        """
+        return asyncio.shield(super()._correct_state())
+
     async def _correct_state_internal(self) -> None:
         async with self._lock:
             self._correct_state_waiting = None

@@ -49,8 +49,8 @@ class StandIns(WorkerCluster):
         follower.remove(self.desk)
         if self._following is not None:
             self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
+            # what went wrong in it was told then, and must not keep jobs from being cancelled
+            await asyncio.wait({self._following})
 
     def came(self, unit: str) -> None:
         """Note that a unit has workers; one that was submitted after a failure ends the count."""
@@ -100,7 +100,7 @@ class StandIns(WorkerCluster):
         missing = self._wanted - len(self.worker_spec)
         if missing > 0 and time.monotonic() >= self._not_before:
             if self.desk.unclear:
-                self._adopt(await self.desk.aside(self.desk.find))
+                await self._find()
             wanted = self._wanted
             super()._respecify(wanted * self.workers_per_unit)
             try:
@@ -164,7 +164,14 @@ class StandIns(WorkerCluster):
             self._bury(name)
         if self.desk.unclear:
             with suppress(SchedulerError):
-                self._adopt(await self.desk.aside(self.desk.find))
+                await self._find()
+
+    async def _find(self) -> None:
+        """Look for jobs whose submission had no clear answer, and count them as wanted."""
+        found = await self.desk.aside(self.desk.find)
+        for name in found:
+            self.worker_spec.setdefault(name, self.new_spec)
+        self._adopt(found)
 
     def _adopt(self, units: Any) -> None:
         raise NotImplementedError

@@ -1,0 +1,83 @@
+"""What goes on at the same time in a cluster of jobs: nothing is lost, asked twice, or left."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pangeo_hpc import start_cluster
+from pangeo_hpc.dask.jobs_cluster import JobsCluster
+from pangeo_hpc.run import Conversation
+from pangeo_hpc.schedulers.base import JobRequest
+from pangeo_hpc.site import Site
+from tests.unit.dask.test_jobs_cluster import Batch, batch, until
+
+__all__ = ["batch"]
+
+
+@pytest.fixture
+def cluster(slurm_site: Site, batch: Batch) -> Iterator[JobsCluster]:
+    """Return a cluster whose jobs wait in the queue; after it none is left there."""
+    batch.places = 0
+    with start_cluster(site=slurm_site, workers=0) as started:
+        assert isinstance(started, JobsCluster)
+        yield started
+    assert batch.left() == []
+
+
+@pytest.fixture
+def door(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what lets a submission be answered; Ctrl-C is pressed as it begins."""
+    real, opened = batch.submit, threading.Event()
+
+    def submit(script: Path, request: JobRequest) -> Conversation[str]:
+        if not opened.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            opened.wait()
+        return (yield from real(script, request))
+
+    monkeypatch.setattr(batch, "submit", submit)
+    return opened
+
+
+def test_ctrl_c_while_jobs_are_submitted(
+    cluster: JobsCluster, batch: Batch, door: threading.Event
+) -> None:
+    """The jobs that were just asked for are the cluster's own, and not asked for once more."""
+    with pytest.raises(KeyboardInterrupt):
+        cluster.scale(3)
+    door.set()
+    cluster.scale(3)
+    assert [request.array for request in batch.requests] == [3]
+    assert [job.id for job in cluster.jobs] == ["1_0", "1_1", "1_2"]
+
+
+def test_ctrl_c_and_then_none(cluster: JobsCluster, batch: Batch, door: threading.Event) -> None:
+    """Jobs that nobody wants by the time they are taken are cancelled."""
+    with pytest.raises(KeyboardInterrupt):
+        cluster.scale(3)
+    fewer = threading.Thread(target=cluster.scale, args=(0,))
+    fewer.start()
+    until(lambda: not cluster.worker_spec)
+    door.set()
+    fewer.join()
+    assert cluster.workers == {}
+    assert batch.left() == []
+
+
+def test_it_ends_though_nobody_follows_its_jobs(
+    cluster: JobsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own ends what waits, and closing cancels the jobs as ever."""
+
+    async def fail(*_: Any) -> None:
+        raise KeyError("a fault")
+
+    cluster.scale(2)
+    monkeypatch.setattr(cluster, "_take_stock", fail)
+    until(lambda: cluster.gave_up)
+    assert "cannot follow its jobs any more" in str(cluster.gave_up)
