@@ -16,6 +16,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
+from pangeo_hpc.dask import keeper
 from pangeo_hpc.dask.adapting import CLOSING, Adapts
 from pangeo_hpc.dask.costs import Costs
 from pangeo_hpc.dask.face import Face
@@ -58,6 +59,11 @@ class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignor
         for plugin in plugins(self):
             await self.scheduler.register_scheduler_plugin(plugin, idempotent=True)
         _open.add(self)
+
+    @property
+    def observed(self) -> set[str]:
+        """Return the names of the workers that are here."""
+        return set(super().observed) - {keeper.NAME}
 
     def came(self, unit: str) -> None:
         """Hear that a worker of a unit is here."""

@@ -25,6 +25,7 @@ _PORTION, _MANY = 32 * MIB, 100
 # What is held at most in memory, and on disk: a notebook, or a login node, has other things to do.
 MEMORY, DISK = gib(0.5), gib(4)
 
+# It is a worker to Dask, but none of those that somebody asked for, waits for, or pays for.
 NAME = "pangeo-hpc-keeper"
 
 # Memory of this whole process is nobody's business here; only what is held counts.

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from pangeo_hpc import start_cluster
+from pangeo_hpc.dask.drain_plugin import Drain
 from pangeo_hpc.dask.jobs_cluster import JobsCluster
+from pangeo_hpc.dask.keeper import NAME
+from pangeo_hpc.errors import WorkerJobFailed
 from pangeo_hpc.run import Conversation
 from pangeo_hpc.schedulers.base import JobRequest
 from pangeo_hpc.site import Site
@@ -81,3 +84,20 @@ def test_it_ends_though_nobody_follows_its_jobs(
     monkeypatch.setattr(cluster, "_take_stock", fail)
     until(lambda: cluster.gave_up)
     assert "cannot follow its jobs any more" in str(cluster.gave_up)
+
+
+def test_what_holds_results_is_no_worker_to_a_person(cluster: JobsCluster) -> None:
+    """It is not counted, has no cost, and lets nobody wait for work that it never does."""
+    with cluster.get_client() as client:
+        (drain,) = (p for p in cluster.scheduler.plugins.values() if isinstance(p, Drain))
+        drain.handover.keeper._arriving = 1  # it goes when it is empty and nothing is on its way
+        cluster.sync(drain.handover.keeper._open, cluster.scheduler)
+        until(lambda: NAME in {w["name"] for w in cluster.scheduler_info["workers"].values()})
+        assert cluster.observed == set()
+        assert "0 of 0, slurm jobs" in cluster._repr_html_()
+        assert cluster.report().rows == ()
+        futures = client.map(lambda x: x, range(20))
+        until(lambda: cluster.scheduler.queued)
+        cluster.give_up(WorkerJobFailed("worker jobs end at once"))
+        with pytest.raises(WorkerJobFailed, match="at once"):
+            client.gather(futures)
