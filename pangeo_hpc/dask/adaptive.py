@@ -71,6 +71,10 @@ class Adaptive:
         """Return something as long as this goes on."""
         return None if self._stopped else self
 
+    def no_more(self) -> None:
+        """Ask for no more units than there are now: one has ended as another would."""
+        self.bounds = self.bounds.at_most(len(self.cluster.worker_spec))
+
     async def begin(self) -> None:
         """Take the first step, and raise what is wrong with it; go on from then by itself."""
         try:

@@ -175,6 +175,8 @@ class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignor
     def _respecify(self, n: int) -> None:
         wanted = math.ceil(n / self.workers_per_unit)
         surplus = len(self.worker_spec) - wanted
+        if not wanted:
+            self.retiring.clear()  # they end now: nobody follows them
         if surplus > 0:
             arrived = self.observed
             newest = list(reversed(self.worker_spec))

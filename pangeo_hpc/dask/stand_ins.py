@@ -123,11 +123,18 @@ class StandIns(WorkerCluster):
         self._last_failure = time.monotonic()
         if follows is Next.REPLACE:
             if not went_well(state):
-                self.warn(f"worker jobs ended ({state.state}); others take their place")
+                others = "" if self._adaptive_is_on() else "; others take their place"
+                self.warn(f"worker jobs ended ({state.state}){others}")
             return
         self._failures[name] = error
         self._wanted = max(0, self._wanted - 1)
-        if follows is Next.STOP or not self.workers:
+        left = len(self.worker_spec)
+        if self._adaptive_is_on():
+            self._adaptive.no_more()
+        else:
+            left = max(left, self._wanted)
+        # those that leave before their walltime do not count: nobody follows them
+        if follows is Next.STOP or not left:
             self.give_up(error)
         else:
             self.warn(f"no other job in its place: {error.text.splitlines()[0]}")

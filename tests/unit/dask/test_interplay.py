@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from pangeo_hpc import start_cluster
 from pangeo_hpc.dask.drain_plugin import Drain
 from pangeo_hpc.dask.jobs_cluster import JobsCluster
 from pangeo_hpc.dask.keeper import NAME
+from pangeo_hpc.dask.succession import Succession
 from pangeo_hpc.errors import WorkerJobFailed
 from pangeo_hpc.run import Conversation
-from pangeo_hpc.schedulers.base import JobRequest
+from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
 from pangeo_hpc.site import Site
 from tests.unit.dask.test_jobs_cluster import Batch, batch, until
 
@@ -101,3 +102,61 @@ def test_what_holds_results_is_no_worker_to_a_person(cluster: JobsCluster) -> No
         cluster.give_up(WorkerJobFailed("worker jobs end at once"))
         with pytest.raises(WorkerJobFailed, match="at once"):
             client.gather(futures)
+
+
+def leave(cluster: JobsCluster, unit: str) -> None:
+    """Let the workers of a unit begin to leave before their walltime."""
+
+    async def begin() -> None:
+        Succession(cluster).begin(unit)
+
+    cluster.sync(begin)
+
+
+def run_out_of_memory(batch: Batch, monkeypatch: pytest.MonkeyPatch, *ids: str) -> None:
+    """End jobs that wait, as if they had run and taken too much."""
+
+    def history(asked: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        yield from ()
+        return {i: JobStatus(id=i, state=JobState.OUT_OF_MEMORY) for i in asked if i in ids}
+
+    monkeypatch.setattr(batch, "history", history)
+    for job_id in ids:
+        del batch._waiting[job_id]
+
+
+def test_too_little_memory_is_not_asked_for_again(
+    cluster: JobsCluster, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the number of jobs adapts, a job without enough has no other in its place either."""
+    adaptive = cluster.adapt(minimum=2, maximum=4, interval=0.05)
+    with monkeypatch.context() as patch:
+        run_out_of_memory(batch, patch, "1_0")
+        until(lambda: len(cluster.workers) == 1)
+    assert (adaptive.minimum, adaptive.maximum) == (1, 1)
+    run_out_of_memory(batch, monkeypatch, "1_1")
+    until(lambda: adaptive.error)
+    assert "out of memory" in str(adaptive.error)
+    assert len(batch.requests) == 1
+
+
+def test_nobody_waits_for_one_that_leaves(
+    cluster: JobsCluster, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the successor has ended for good, the one that it was to follow brings no others."""
+    cluster.scale(1)
+    leave(cluster, f"{cluster.name}-0")
+    until(lambda: len(batch.requests) == 2)
+    run_out_of_memory(batch, monkeypatch, "2")
+    until(lambda: cluster.gave_up)
+    assert "out of memory" in str(cluster.gave_up)
+    assert list(cluster.workers) == [f"{cluster.name}-0"]
+
+
+def test_none_is_none(cluster: JobsCluster, batch: Batch) -> None:
+    """`scale(0)` also ends jobs whose workers have begun to leave by themselves."""
+    cluster.scale(1)
+    leave(cluster, f"{cluster.name}-0")
+    cluster.scale(0)
+    assert cluster.workers == {}
+    assert batch.left() == []
