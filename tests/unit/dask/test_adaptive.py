@@ -14,7 +14,7 @@ from pangeo_hpc.dask.adaptive import Adaptive
 from pangeo_hpc.dask.allocation_cluster import AllocationCluster
 from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.demand import Bounds
-from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, UsageError
+from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import AllocationFacts
 from pangeo_hpc.site import Site
 from tests.unit.dask.test_jobs_cluster import Batch, batch
@@ -122,6 +122,21 @@ def test_a_program_that_ends_is_replaced(cluster: WorkerCluster) -> None:
         clock.wait(0.05)
     cluster.wait_for_workers(1, timeout=60)
     assert len(cluster.workers) == 1
+
+
+def test_programs_that_never_work_are_not_started_for_ever(
+    cluster: WorkerCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a few of them what waits ends with the reason; then one may try again."""
+    with cluster.get_client() as client, monkeypatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "teleport")
+        cluster.adapt(minimum=0, maximum=1, **QUICK)
+        with pytest.raises(WorkerJobFailed, match="exit status 1"):
+            client.submit(sum, [1, 2]).result(timeout=120)
+        assert cluster._i == 3
+        patch.undo()
+        cluster.adapt(minimum=0, maximum=1, **QUICK)
+        assert client.submit(sum, [1, 3]).result(timeout=60) == 4
 
 
 def fail(cluster: WorkerCluster, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:

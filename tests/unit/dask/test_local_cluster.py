@@ -244,6 +244,19 @@ def test_a_program_that_ends_is_named(cluster: WorkerCluster) -> None:
     cluster.wait_for_workers(2, timeout=30)
 
 
+def test_no_program_is_left(cluster: WorkerCluster) -> None:
+    """Work that waits ends with the reason, until somebody asks for programs again."""
+    for unit in cluster.workers.values():
+        psutil.Process(unit._process.pid).terminate()
+    with cluster.get_client() as client:
+        future = client.submit(sum, [1, 2], resources={"NOBODY": 1})
+        with pytest.raises(WorkerJobFailed, match="ended with exit status"):
+            future.result(timeout=60)
+        cluster.scale(1)
+        assert client.submit(sum, [1, 3]).result(timeout=60) == 4
+    assert cluster.gave_up is None
+
+
 def test_workers_that_cannot_start(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that fails at its start fails `start_cluster`, and nothing stays."""
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "teleport")
