@@ -141,13 +141,14 @@ class StandIns(WorkerCluster):
 
     async def _end_absent(self) -> None:
         """Cancel jobs that go on although their workers were lost long ago."""
-        late = time.monotonic() - _ABSENT
+        moment = time.monotonic()
+        late = moment - _ABSENT
         gone = [n for n, since in self._absent.items() if since < late and n in self.worker_spec]
-        for name in gone:
-            self._absent.pop(name)
         ids = [self.workers[name].job_id for name in gone if name in self.workers]
-        if ids:
+        if ids and moment >= self._not_before:
             await self.desk.aside(partial(self.desk.cancel, ids))
+            for name in gone:
+                self._absent.pop(name, None)
 
     def _has_ended(self, name: str) -> bool:
         return name in self.workers and self.desk.ledger.has_ended(name)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from pangeo_hpc import start_cluster
+from pangeo_hpc.dask import stand_ins
 from pangeo_hpc.dask.drain_plugin import Drain
 from pangeo_hpc.dask.jobs_cluster import JobsCluster
 from pangeo_hpc.dask.keeper import NAME
 from pangeo_hpc.dask.succession import Succession
-from pangeo_hpc.errors import WorkerJobFailed
+from pangeo_hpc.errors import SchedulerUnreachable, WorkerJobFailed
 from pangeo_hpc.run import Conversation
 from pangeo_hpc.schedulers.base import JobRequest, JobState, JobStatus
 from pangeo_hpc.site import Site
@@ -160,3 +161,23 @@ def test_none_is_none(cluster: JobsCluster, batch: Batch) -> None:
     cluster.scale(0)
     assert cluster.workers == {}
     assert batch.left() == []
+
+
+def test_a_job_without_workers_is_cancelled_though_the_queue_is_silent_at_first(
+    cluster: JobsCluster, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again a while later."""
+    tried: list[Collection[str]] = []
+
+    def cancel(ids: Collection[str]) -> Conversation[dict[str, str]]:
+        tried.append(ids)
+        if len(tried) == 1:
+            raise SchedulerUnreachable("no answer within 30 s")
+        return (yield from Batch.cancel(batch, ids))
+
+    monkeypatch.setattr(stand_ins, "_AGAIN", 0.5)
+    monkeypatch.setattr(batch, "cancel", cancel)
+    cluster.scale(1)
+    cluster._absent[f"{cluster.name}-0"] = float("-inf")
+    until(lambda: "1" not in batch.left())
+    assert len(tried) == 2
