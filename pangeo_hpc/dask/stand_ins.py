@@ -128,9 +128,9 @@ class StandIns(WorkerCluster):
             return
         self._failures[name] = error
         self._wanted = max(0, self._wanted - 1)
-        left = len(self.worker_spec)
-        if self._adaptive_is_on():
-            self._adaptive.no_more()
+        left, adaptive = len(self.worker_spec), self._adaptive
+        if adaptive is not None:
+            adaptive.no_more()
         else:
             left = max(left, self._wanted)
         # those that leave before their walltime do not count: nobody follows them
