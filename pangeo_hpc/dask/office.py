@@ -201,12 +201,10 @@ class Office:
 
     def folder(self) -> Path:
         """Make the private folder of a new cluster; those of long ago go."""
-        from pangeo_hpc.dask.cluster import remove_old
-
         home = self.site.user_state_path(self.person) / CLUSTERS
         with files.refusals(home):
             private.ensure_directory(home)
-            remove_old(home, VALID.days)
+            sweep.remove_old(home, VALID.days)
             sweep.sweep(home)
             folder = private.ensure_directory(home / jobs.with_nonce(self.name))
         sweep.own(folder)

@@ -21,7 +21,7 @@ from distributed.exceptions import WorkerStartTimeoutError
 
 from pangeo_hpc import start_cluster
 from pangeo_hpc.dask import dashboard, start, sweep
-from pangeo_hpc.dask.cluster import WorkerCluster, remove_old
+from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.local_cluster import LocalCluster
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.errors import ClusterTooOld, NotAllowed, UsageError, WorkerJobFailed
@@ -368,8 +368,8 @@ def test_old_folders_go(tmp_path: Path) -> None:
     (folder / "link").symlink_to(folder / "new")
     os.utime(folder / "old", (0, 0))
     os.utime(folder / "link", (0, 0), follow_symlinks=False)
-    remove_old(folder, 90)
-    remove_old(tmp_path / "none", 90)
+    sweep.remove_old(folder, 90)
+    sweep.remove_old(tmp_path / "none", 90)
     assert sorted(path.name for path in folder.iterdir()) == ["link", "new"]
 
 
