@@ -52,6 +52,11 @@ class _Holder(servers.Worker):
         value = Status.paused if value == Status.running else value
         servers.Worker.status.fset(self, value)
 
+    async def get_startup_information(self) -> dict[str, Any]:
+        """Return what any worker tells: packages of this very process are the client's."""
+        told: dict[str, Any] = await super(servers.Worker, self).get_startup_information()
+        return told
+
     async def get_metrics(self) -> dict[str, Any]:
         """Return the figures for the scheduler, without the memory of this whole process.
 

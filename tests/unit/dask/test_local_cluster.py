@@ -20,9 +20,10 @@ from distributed import Client, worker_client
 from distributed.exceptions import WorkerStartTimeoutError
 
 from pangeo_hpc import start_cluster
-from pangeo_hpc.dask import dashboard, start, sweep
+from pangeo_hpc.dask import dashboard, same_check, start, sweep
 from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.local_cluster import LocalCluster
+from pangeo_hpc.dask.same import installed
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.errors import ClusterTooOld, NotAllowed, UsageError, WorkerJobFailed
 from pangeo_hpc.server import boards
@@ -87,6 +88,13 @@ def test_computes_and_leaves_nothing(site: Site, capfd: pytest.CaptureFixture[st
     assert "programs of this machine" in first
     assert "its dashboard: http://localhost:" in second
     assert re.match(r"pangeo-hpc: 2 worker programs had [\d.]+ core-hours: ", last)
+
+
+def test_workers_are_asked_what_they_have(shared: WorkerCluster) -> None:
+    """A worker that runs tells its packages as they are now."""
+    address, *_ = shared.scheduler_info["workers"]
+    found = shared.sync(same_check.ask, shared.scheduler, address)
+    assert found.packages == installed()
 
 
 def test_its_files_are_private(shared: WorkerCluster) -> None:
