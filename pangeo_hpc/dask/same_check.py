@@ -70,6 +70,8 @@ class SameEnvironment(SchedulerPlugin):
         # most workers have the same
         self._there: dict[str, Packages] = {}
         self._known: dict[str, Packages] = {}
+        # for which packages of the client all workers were looked at
+        self._looked: Packages | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def refuse(self, address: str, worker: str, extra: dict[str, Any]) -> str | None:
@@ -100,7 +102,9 @@ class SameEnvironment(SchedulerPlugin):
 
     def update_graph(self, scheduler: "Scheduler", **more: Any) -> None:  # noqa: ARG002
         """Look at all workers again if the client has imported more since."""
-        if self._imported.stale:
+        client = self._imported.packages()
+        if client is not self._looked:  # another cluster, or a worker that came, may have seen it
+            self._looked = client
             self._check(scheduler, list(self._there))
 
     def _check(self, scheduler: "Scheduler", workers: Sequence[str]) -> None:

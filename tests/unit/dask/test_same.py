@@ -159,6 +159,7 @@ async def test_workers_are_looked_at() -> None:
     plugin.update_graph(scheduler)  # type: ignore[arg-type]
     assert scheduler.paused == []
     modules["numpy"] = 1
+    assert "numpy" in imported.packages().packages  # asked by another cluster first
     plugin.update_graph(scheduler)  # type: ignore[arg-type]
     assert scheduler.paused == ["u-0"]
     await all_of(plugin)
