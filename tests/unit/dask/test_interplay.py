@@ -181,3 +181,22 @@ def test_a_job_without_workers_is_cancelled_though_the_queue_is_silent_at_first(
     cluster._absent[f"{cluster.name}-0"] = float("-inf")
     until(lambda: "1" not in batch.left())
     assert len(tried) == 2
+
+
+def test_no_thread_stays(slurm_site: Site, batch: Batch) -> None:
+    """What a cluster of jobs started in this process ends with it."""
+    batch.places = 0
+    with start_cluster(site=slurm_site, workers=2) as cluster:
+        (drain,) = (p for p in cluster.scheduler.plugins.values() if isinstance(p, Drain))
+        cluster.sync(drain.handover.keeper._open, cluster.scheduler)
+        adaptive = cluster.adapt(minimum=1)
+        assert {"pangeo-hpc-follower"} < threads()
+    until(lambda: not threads())
+    assert adaptive.periodic_callback is None
+    assert not drain.handover.keeper.folder.exists()
+
+
+def threads() -> set[str]:
+    """Return the names of our threads, and of those of Dask's workers."""
+    names = {thread.name for thread in threading.enumerate()}
+    return {n for n in names if n.startswith(("pangeo-hpc", "Dask-Default-Threads"))}
