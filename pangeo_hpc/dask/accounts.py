@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from pangeo_hpc.dask import keeper
+
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
 
@@ -56,6 +58,8 @@ class Accounts(SchedulerPlugin):
     def add_worker(self, scheduler: "Scheduler", worker: str) -> None:
         """Open an account for the unit of a worker."""
         state = scheduler.workers[worker]
+        if state.name == keeper.NAME:
+            return
         unit = self._cluster.unit_of(str(state.name))
         self._workers[worker] = _Worker(unit, state.nthreads, deque(maxlen=state.nthreads))
         self.units.setdefault(unit, Account(self._clock())).ended = None

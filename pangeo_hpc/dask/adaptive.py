@@ -16,6 +16,7 @@ from distributed.core import Status
 from distributed.scheduler import Scheduler, WorkerState
 
 from pangeo_hpc.dask.demand import Bounds, Look, Step, decide
+from pangeo_hpc.dask.drain_plugin import Drain
 from pangeo_hpc.errors import PangeoHpcError
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Adaptive:
     def periodic_callback(self) -> "Adaptive | None":
         """Return something as long as this goes on."""
         return None if self._stopped else self
+
+    def no_more(self) -> None:
+        """Ask for no more units than there are now: one has ended as another would."""
+        self.bounds = self.bounds.at_most(len(self.cluster.worker_spec))
 
     async def begin(self) -> None:
         """Take the first step, and raise what is wrong with it; go on from then by itself."""
@@ -207,7 +212,8 @@ class Adaptive:
     async def _let_go(self, names: Collection[str]) -> None:
         """End units, each as a whole, once all that they hold is elsewhere too.
 
-        A unit that got work or results meanwhile, or whose results find no place, stays.
+        A unit that got work or results meanwhile, or whose results find no place, stays; but not
+        one whose job ends soon: its workers have begun to leave by themselves.
         """
         cluster, scheduler = self.cluster, self._scheduler
         units = self._units()
@@ -220,7 +226,8 @@ class Adaptive:
                 free.append(name)
                 continue
             for worker in units[name]:
-                _give_back(scheduler, worker)
+                if not _drains(scheduler, worker):
+                    _give_back(scheduler, worker)
         await cluster.end_units(free)
 
 
@@ -237,7 +244,8 @@ def _seconds(scheduler: Scheduler) -> float:
 
 
 def _stays(worker: WorkerState) -> bool:
-    return worker.status in (Status.running, Status.paused)
+    # it is `init` when it joins, until its plugins are set up
+    return worker.status in (Status.init, Status.running, Status.paused)
 
 
 def _idle(worker: WorkerState) -> bool:
@@ -248,6 +256,11 @@ def _replicated(worker: WorkerState, leaving: Iterable[str]) -> bool:
     """Tell whether all that a worker holds is on a worker, too, that stays."""
     away = set(leaving)
     return all(any(ws.address not in away for ws in t.who_has or ()) for t in worker.has_what)
+
+
+def _drains(scheduler: Scheduler, worker: WorkerState) -> bool:
+    drain = scheduler.plugins.get(Drain.name)
+    return isinstance(drain, Drain) and worker.address in drain.leaving
 
 
 def _give_back(scheduler: Scheduler, worker: WorkerState) -> None:

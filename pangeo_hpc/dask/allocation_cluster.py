@@ -48,7 +48,6 @@ class AllocationCluster(ProgramCluster):
         self.threads_per_worker = command.shape.threads
         self.what = f"on the {len(allocation.nodes)} nodes of job {allocation.job_id}"
         self.cores_per_unit = cores * len(allocation.nodes)
-        self._watcher: asyncio.Task[None] | None = None
         self._step_log = _StepLog(folder / "step.log")
         security = command.keys.security()
 
@@ -68,15 +67,6 @@ class AllocationCluster(ProgramCluster):
             silence_logs="error",
             name=name,
         )
-
-    async def _start(self) -> None:
-        await super()._start()
-        self._watcher = asyncio.create_task(self._watch())
-
-    async def _before_close(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
-        await super()._before_close()
 
     async def _watch(self) -> None:
         """Tell of nodes whose workers have ended, and give up when the whole step has."""

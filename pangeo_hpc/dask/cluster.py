@@ -3,16 +3,14 @@
 import asyncio
 import atexit
 import math
-import shutil
 import time
 import weakref
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from distributed.core import Status
-from distributed.deploy.spec import SpecCluster
 from distributed.exceptions import WorkerStartTimeoutError
 from distributed.utils import silence_logging_cmgr
 
@@ -24,6 +22,7 @@ from pangeo_hpc.dask.link import Reachable
 from pangeo_hpc.dask.place import announce
 from pangeo_hpc.dask.plugins import plugins
 from pangeo_hpc.dask.security import Keys
+from pangeo_hpc.dask.unit_cluster import UnitCluster
 from pangeo_hpc.dask.waiting import Progress
 from pangeo_hpc.errors import PangeoHpcError, UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import JobStatus
@@ -34,11 +33,10 @@ _DISMISS = 3.0
 _open: "weakref.WeakSet[WorkerCluster]" = weakref.WeakSet()
 
 
-class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignore[misc]
+class WorkerCluster(Adapts, Costs, Face, Reachable, UnitCluster):  # type: ignore[misc]
     """A Dask cluster of *units*: batch jobs or programs, each with the same number of workers.
 
-    Dask's own SpecCluster starts and ends units in the background and loses what goes wrong
-    there; here `scale` returns when every unit was started, or raises why one was not.
+    `scale` returns when every unit was started, or raises why one was not.
     """
 
     folder: Path
@@ -53,8 +51,6 @@ class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignor
     async def _start(self) -> None:
         await super()._start()
         self._said: set[str] = set()
-        # units whose workers leave before their job ends; their successors are counted instead
-        self.retiring: set[str] = set()
         for plugin in plugins(self):
             await self.scheduler.register_scheduler_plugin(plugin, idempotent=True)
         _open.add(self)
@@ -166,94 +162,11 @@ class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignor
             self.worker_spec.pop(name, None)
         await self._correct_state()
 
-    def _respecify(self, n: int) -> None:
-        wanted = math.ceil(n / self.workers_per_unit)
-        surplus = len(self.worker_spec) - wanted
-        if surplus > 0:
-            arrived = self.observed
-            newest = list(reversed(self.worker_spec))
-            # those that still wait in the queue go first
-            newest.sort(key=lambda name: not arrived.isdisjoint(self._names(name)))
-            for name in newest[:surplus]:
-                del self.worker_spec[name]
-        elif self.status not in (Status.closing, Status.closed):
-            while len(self.worker_spec) < wanted:
-                self.worker_spec.update(self.new_worker_spec())
-
-    def _names(self, unit: str) -> set[str]:
-        """Return the names of the workers of a unit."""
-        if self.workers_per_unit == 1:
-            return {unit}
-        return {f"{unit}-{number}" for number in range(self.workers_per_unit)}
-
-    def unit_of(self, worker: str) -> str:
-        """Return the unit that a worker belongs to, by the worker's name."""
-        return worker if self.workers_per_unit == 1 else worker.rpartition("-")[0]
-
-    def _new_worker_name(self, worker_number: int) -> str:
-        return f"{self._name}-{worker_number}"
-
-    def new_worker_spec(self) -> dict[str, Any]:
-        """Return the name and the recipe of a new unit; no name is used twice."""
-        name = self._new_worker_name(self._i)
-        self._i += 1
-        return {name: self.new_spec}
-
-    def _update_worker_status(self, op: str, msg: Any) -> None:
-        """Follow what the scheduler says of workers, and start nothing again because of it.
-
-        SpecCluster would forget the unit of a lost worker, and start it again by the same name.
-        """
-        super(SpecCluster, self)._update_worker_status(op, msg)
-
     async def _correct_state_internal(self) -> None:
-        async with self._lock:
-            self._correct_state_waiting = None
-            surplus = set(self.workers) - set(self.worker_spec) - self.retiring
-            if surplus:
-                await self._end_units(surplus)
-            missing = [name for name in self.worker_spec if name not in self.workers]
-            try:
-                if missing:
-                    await self._start_units(missing)
-            finally:
-                self._look_for_hopeless()
-
-    async def _start_units(self, names: Iterable[str]) -> None:
-        """Start units, and raise the first error once every start has had its answer."""
-        units = {}
-        for name in names:
-            spec = self.worker_spec[name]
-            unit = spec["cls"](self.scheduler_address, name=name, **spec["options"])
-            self._created.add(unit)
-            units[name] = unit
-        answers = await asyncio.gather(*(_begin(u) for u in units.values()), return_exceptions=True)
-        errors = []
-        for (name, unit), answer in zip(units.items(), answers, strict=True):
-            if isinstance(answer, BaseException):
-                unit.status = Status.failed
-                self.worker_spec.pop(name, None)
-                errors.append(answer)
-            else:
-                self.workers[name] = unit
-        if errors:
-            raise errors[0]
-
-    async def _end_units(self, names: Iterable[str]) -> None:
-        """End units; while the cluster lives on, their workers first hand on what they hold."""
-        units = {name: self.workers[name] for name in names}
-        if self.status == Status.running and self.scheduler_comm is not None:
-            workers = set[str]().union(*(self._names(name) for name in units)) & self.observed
-            if workers:
-                # not closed from here: a worker that closes and is ended too waits for ever
-                await self.scheduler_comm.retire_workers(names=sorted(workers))
-        await self._stop(list(units.values()))
-        for name in units:
-            self.workers.pop(name, None)
-
-    async def _stop(self, units: Sequence[Any]) -> None:
-        """End units at once."""
-        await asyncio.gather(*(unit.close() for unit in units))
+        try:
+            await super()._correct_state_internal()
+        finally:
+            self._look_for_hopeless()
 
     async def _close(self) -> None:
         if self.status in (Status.closing, Status.closed):
@@ -294,20 +207,8 @@ class WorkerCluster(Adapts, Costs, Face, Reachable, SpecCluster):  # type: ignor
         """Make sure that nothing is left."""
 
 
-async def _begin(unit: Awaitable[Any]) -> Any:
-    return await unit
-
-
 @atexit.register
 def _close_all() -> None:
     for cluster in list(_open):
         if cluster.status == Status.running:
             cluster.close()
-
-
-def remove_old(home: Path, days: float, now: float | None = None) -> None:
-    """Remove the folders of clusters that ended, or died, so long ago."""
-    oldest = (time.time() if now is None else now) - days * 86400
-    for folder in home.iterdir() if home.is_dir() else ():
-        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)

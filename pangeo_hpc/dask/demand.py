@@ -23,6 +23,11 @@ class Bounds:
         most = units if self.maximum is None else min(units, self.maximum)
         return max(most, self.minimum)
 
+    def at_most(self, units: int) -> "Bounds":
+        """Return the same with no more than so many units."""
+        most = units if self.maximum is None else min(self.maximum, units)
+        return Bounds(min(self.minimum, most), most)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dask.utils import format_bytes
 
+from pangeo_hpc.dask import keeper
 from pangeo_hpc.dask.table import JobsTable, WorkerJobStatus
 from pangeo_hpc.dask.waiting import describe
 
@@ -56,7 +57,8 @@ class Face(Base):
 
     def _facts(self) -> dict[str, str]:
         """Return what is said of the cluster, as HTML by title."""
-        workers = list(self.scheduler_info["workers"].values())
+        known = self.scheduler_info["workers"].values()
+        workers = [worker for worker in known if worker["name"] != keeper.NAME]
         wanted = len(self.worker_spec) * self.workers_per_unit
         memory = sum(worker["memory_limit"] or 0 for worker in workers)
         facts = {

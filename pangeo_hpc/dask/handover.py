@@ -29,6 +29,7 @@ class Leave:
     cut: float
     last: float
     urgent: bool = False
+    told: bool = False  # that not all results are kept
     policies: dict[str, RetireWorker] = field(default_factory=dict)
 
     @property
@@ -104,7 +105,8 @@ class Handover:
         """Hold results in this process when there is no worker to take them."""
         only_here = [] if self.scheduler.running else self.only_here(ws)
         chosen = worth_keeping(only_here, self.keeper.room)
-        if len(chosen) < len(only_here):
+        if len(chosen) < len(only_here) and not leave.told:
+            leave.told = True
             lost = len(only_here) - len(chosen)
             self.warn(
                 f"{lost} results of {leave.unit} are computed again: its job ends, no other "

@@ -8,6 +8,8 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.protocol import pickle
 from distributed.scheduler import Scheduler, TaskState
 
+from pangeo_hpc.dask import keeper
+
 if TYPE_CHECKING:
     from pangeo_hpc.dask.cluster import WorkerCluster
 
@@ -53,7 +55,7 @@ class HopelessTasks(SchedulerPlugin):
         if scheduler is None or error is None or self._cluster.on_their_way():
             return
         waiting: Iterable[TaskState] = list(scheduler.unrunnable)
-        if not scheduler.workers:
+        if all(worker.name == keeper.NAME for worker in scheduler.workers.values()):
             waiting = [*waiting, *scheduler.queued]
         stimulus, reason = f"gave-up-{uuid4()}", pickle.dumps(error)
         follows: dict[Any, Any] = {}

@@ -115,11 +115,11 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
             raise problem
 
     def _adopt(self, units: Iterable[str]) -> None:
-        """Take those units that the batch system has taken."""
+        """Take those units that the batch system has taken, also such as nobody wants by now."""
         for name in units:
             job = self.desk.ledger.jobs.get(name)
             if job is not None and name not in self.workers:
-                spec = self.worker_spec.setdefault(name, self.new_spec)
+                spec = self.worker_spec.get(name, self.new_spec)
                 unit = spec["cls"](self.scheduler_address, name=name, **spec["options"])
                 unit.took(job.id)
                 self._created.add(unit)

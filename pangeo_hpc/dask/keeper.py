@@ -25,6 +25,7 @@ _PORTION, _MANY = 32 * MIB, 100
 # What is held at most in memory, and on disk: a notebook, or a login node, has other things to do.
 MEMORY, DISK = gib(0.5), gib(4)
 
+# It is a worker to Dask, but none of those that somebody asked for, waits for, or pays for.
 NAME = "pangeo-hpc-keeper"
 
 # Memory of this whole process is nobody's business here; only what is held counts.
@@ -50,6 +51,11 @@ class _Holder(servers.Worker):
     def status(self, value: Status) -> None:
         value = Status.paused if value == Status.running else value
         servers.Worker.status.fset(self, value)
+
+    async def get_startup_information(self) -> dict[str, Any]:
+        """Return what any worker tells: packages of this very process are the client's."""
+        told: dict[str, Any] = await super(servers.Worker, self).get_startup_information()
+        return told
 
     async def get_metrics(self) -> dict[str, Any]:
         """Return the figures for the scheduler, without the memory of this whole process.

@@ -78,6 +78,9 @@ class Office:
             self.site, self.ask, name=self.name, command=("true",), use="dask", person=self.person
         )
         shape = self.shape(probe.cores, probe.memory)
+        scheduler = jobs.scheduler_of(self.site, self.node.name, self.person)
+        # an interface that is missing is told before there are keys to remove
+        host = address_of(self.node.interface, towards=self._a_node(scheduler))
         folder = self.folder()
         desk = Desk(
             site=self.site,
@@ -86,14 +89,13 @@ class Office:
             name=self.name,
             folder=folder,
             command=self.command(folder, shape, interface=self.node.interface),
-            scheduler=jobs.scheduler_of(self.site, self.node.name, self.person),
+            scheduler=scheduler,
             limit=self.node.max_jobs,
         )
         number = shape.processes if workers is None else workers
         count = -(-number // shape.processes)
         many = f"{count} {self.kind} {'job' if count == 1 else 'jobs'}"
         announce(f"Dask workers are {many} of node type {self.node.name}, {shape} each ({why})")
-        host = address_of(self.node.interface, towards=self._a_node(desk.scheduler))
         cluster = JobsCluster(name=folder.name, folder=folder, desk=desk, host=host, request=probe)
         return cluster, number
 
@@ -137,17 +139,18 @@ class Office:
         cores, memory = self.ours()
         # what client and scheduler need is left on their own node only: see node.py
         shape = self.shape(cores, memory, numa_nodes=len(numa_nodes()))
+        interface = self.node.interface if self.ask.node_type else None
+        host = address_of(interface, towards=here.nodes[1:])
         folder = self.folder()
         count = len(here.nodes)
         announce(f"Dask workers fill job {here.job_id}, {shape} on each of {count} nodes ({why})")
-        interface = self.node.interface if self.ask.node_type else None
         cluster = AllocationCluster(
             name=folder.name,
             folder=folder,
             command=replace(
                 self.command(folder, shape, interface=interface), first=os.uname().nodename
             ),
-            host=address_of(interface, towards=here.nodes[1:]),
+            host=host,
             allocation=here,
             scheduler=self.scheduler_of(here),
             cores=cores,
@@ -201,12 +204,10 @@ class Office:
 
     def folder(self) -> Path:
         """Make the private folder of a new cluster; those of long ago go."""
-        from pangeo_hpc.dask.cluster import remove_old
-
         home = self.site.user_state_path(self.person) / CLUSTERS
         with files.refusals(home):
             private.ensure_directory(home)
-            remove_old(home, VALID.days)
+            sweep.remove_old(home, VALID.days)
             sweep.sweep(home)
             folder = private.ensure_directory(home / jobs.with_nonce(self.name))
         sweep.own(folder)

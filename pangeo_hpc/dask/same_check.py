@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from distributed.core import Status
+from distributed.core import Status, rpc
 from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.protocol import pickle
 
 from pangeo_hpc.dask import disk
 from pangeo_hpc.dask.same import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # The key of what our workers tell when they connect.
 TOLD = "pangeo_hpc"
+# Seconds for the answer of a worker that is asked again.
+_ANSWER = 30.0
 
 
 def tell() -> dict[str, Any]:
@@ -34,22 +37,41 @@ def tell() -> dict[str, Any]:
     return {"packages": here().dump(), "spill": disk.told()}
 
 
+async def ask(scheduler: "Scheduler", address: str) -> Packages | None:
+    """Return what a worker has by now, None if it does not answer."""
+    try:
+        async with rpc(address, connection_args=scheduler.connection_args) as worker:
+            asked = worker.run(function=pickle.dumps(here))
+            answer = await asyncio.wait_for(asked, _ANSWER)
+    except (OSError, TimeoutError):
+        return None
+    found = answer.get("result")
+    return found if isinstance(found, Packages) else None
+
+
 class SameEnvironment(SchedulerPlugin):
     """Refuses workers whose packages are not those of this process, which is the client's too.
 
     It is asked before a worker joins, and looks at all again when the client computes something
-    after it has imported more.
+    after it has imported more. Who lacks that is asked once more: it may be installed since.
     """
 
     name = "pangeo-hpc-same-environment"
 
-    def __init__(self, cluster: "WorkerCluster", imported: Imported = IMPORTED) -> None:
-        self._cluster = cluster
+    def __init__(
+        self,
+        cluster: "WorkerCluster",
+        imported: Imported = IMPORTED,
+        ask: Callable[["Scheduler", str], Awaitable[Packages | None]] = ask,
+    ) -> None:
+        self._cluster, self._ask = cluster, ask
         self._imported = imported
         self._imported.warm()
         # most workers have the same
         self._there: dict[str, Packages] = {}
         self._known: dict[str, Packages] = {}
+        # for which packages of the client all workers were looked at
+        self._looked: Packages | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def refuse(self, address: str, worker: str, extra: dict[str, Any]) -> str | None:
@@ -80,7 +102,9 @@ class SameEnvironment(SchedulerPlugin):
 
     def update_graph(self, scheduler: "Scheduler", **more: Any) -> None:  # noqa: ARG002
         """Look at all workers again if the client has imported more since."""
-        if self._imported.stale:
+        client = self._imported.packages()
+        if client is not self._looked:  # another cluster, or a worker that came, may have seen it
+            self._looked = client
             self._check(scheduler, list(self._there))
 
     def _check(self, scheduler: "Scheduler", workers: Sequence[str]) -> None:
@@ -92,12 +116,31 @@ class SameEnvironment(SchedulerPlugin):
             if not found[id(there)] or state is None:
                 continue
             # no task for it, from this moment on
+            before = state.status
             scheduler.handle_worker_status_change(Status.paused, state, "pangeo-hpc-mismatch")
-            self._give_up(mismatch(found[id(there)], client, there), str(state.name))
+            self._do(self._look_again(scheduler, worker, before))
+
+    async def _look_again(self, scheduler: "Scheduler", worker: str, before: Status) -> None:
+        """Ask a worker, and take it back if it has by now what the client has imported."""
+        told = await self._ask(scheduler, worker)
+        there, state = told or self._there.get(worker), scheduler.workers.get(worker)
+        if there is None or state is None:
+            return
+        client = self._imported.packages()
+        differences = compare(client, there)
+        if differences:
+            self._give_up(mismatch(differences, client, there), str(state.name))
+            return
+        self._there[worker] = there
+        if state.status == Status.paused:
+            scheduler.handle_worker_status_change(before, state, "pangeo-hpc-same")
 
     def _give_up(self, error: EnvironmentMismatch, worker: str) -> None:
         self._cluster.give_up(error)
-        task = asyncio.ensure_future(_drop(self._cluster, worker))
+        self._do(_drop(self._cluster, worker))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

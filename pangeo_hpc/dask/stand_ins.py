@@ -49,8 +49,8 @@ class StandIns(WorkerCluster):
         follower.remove(self.desk)
         if self._following is not None:
             self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
+            # what went wrong in it was told then, and must not keep jobs from being cancelled
+            await asyncio.wait({self._following})
 
     def came(self, unit: str) -> None:
         """Note that a unit has workers; one that was submitted after a failure ends the count."""
@@ -100,7 +100,7 @@ class StandIns(WorkerCluster):
         missing = self._wanted - len(self.worker_spec)
         if missing > 0 and time.monotonic() >= self._not_before:
             if self.desk.unclear:
-                self._adopt(await self.desk.aside(self.desk.find))
+                await self._find()
             wanted = self._wanted
             super()._respecify(wanted * self.workers_per_unit)
             try:
@@ -123,24 +123,32 @@ class StandIns(WorkerCluster):
         self._last_failure = time.monotonic()
         if follows is Next.REPLACE:
             if not went_well(state):
-                self.warn(f"worker jobs ended ({state.state}); others take their place")
+                others = "" if self._adaptive_is_on() else "; others take their place"
+                self.warn(f"worker jobs ended ({state.state}){others}")
             return
         self._failures[name] = error
         self._wanted = max(0, self._wanted - 1)
-        if follows is Next.STOP or not self.workers:
+        left, adaptive = len(self.worker_spec), self._adaptive
+        if adaptive is not None:
+            adaptive.no_more()
+        else:
+            left = max(left, self._wanted)
+        # those that leave before their walltime do not count: nobody follows them
+        if follows is Next.STOP or not left:
             self.give_up(error)
         else:
             self.warn(f"no other job in its place: {error.text.splitlines()[0]}")
 
     async def _end_absent(self) -> None:
         """Cancel jobs that go on although their workers were lost long ago."""
-        late = time.monotonic() - _ABSENT
+        moment = time.monotonic()
+        late = moment - _ABSENT
         gone = [n for n, since in self._absent.items() if since < late and n in self.worker_spec]
-        for name in gone:
-            self._absent.pop(name)
         ids = [self.workers[name].job_id for name in gone if name in self.workers]
-        if ids:
+        if ids and moment >= self._not_before:
             await self.desk.aside(partial(self.desk.cancel, ids))
+            for name in gone:
+                self._absent.pop(name, None)
 
     def _has_ended(self, name: str) -> bool:
         return name in self.workers and self.desk.ledger.has_ended(name)
@@ -164,7 +172,14 @@ class StandIns(WorkerCluster):
             self._bury(name)
         if self.desk.unclear:
             with suppress(SchedulerError):
-                self._adopt(await self.desk.aside(self.desk.find))
+                await self._find()
+
+    async def _find(self) -> None:
+        """Look for jobs whose submission had no clear answer, and count them as wanted."""
+        found = await self.desk.aside(self.desk.find)
+        for name in found:
+            self.worker_spec.setdefault(name, self.new_spec)
+        self._adopt(found)
 
     def _adopt(self, units: Any) -> None:
         raise NotImplementedError

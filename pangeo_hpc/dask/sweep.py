@@ -66,6 +66,14 @@ def sweep(
     return dead
 
 
+def remove_old(home: Path, days: float, now: float | None = None) -> None:
+    """Remove the folders of clusters that ended, or died, so long ago."""
+    oldest = (time.time() if now is None else now) - days * 86400
+    for folder in home.iterdir() if home.is_dir() else ():
+        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _folders(clusters: Path) -> list[Path]:
     found = clusters.iterdir() if clusters.is_dir() else ()
     return sorted(each for each in found if each.is_dir() and not each.is_symlink())

@@ -19,7 +19,9 @@ def ask(
 
     The indices of an array are below MaxArraySize, and each element counts as a job.
     """
-    elements = number(config.get("MaxArraySize", "")) or None
+    told = number(config.get("MaxArraySize", ""))
+    # 0 means no arrays at all: jobs go one by one
+    elements = None if told is None else max(told, 1)
     if not config.get("AccountingStorageType", "").endswith("slurmdbd"):
         return Room(elements=elements)
     quiet = ("--noheader", "--parsable2", "show")

@@ -2,19 +2,22 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from distributed import Event
 from distributed.core import Status
+from distributed.scheduler import WorkerState
 
 from pangeo_hpc import start_cluster
 from pangeo_hpc.allocation import Allocation
-from pangeo_hpc.dask.adaptive import Adaptive
+from pangeo_hpc.dask.adaptive import Adaptive, _drains
 from pangeo_hpc.dask.allocation_cluster import AllocationCluster
 from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.demand import Bounds
-from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, UsageError
+from pangeo_hpc.dask.drain_plugin import Drain
+from pangeo_hpc.errors import SchedulerUnreachable, SubmitRefused, UsageError, WorkerJobFailed
 from pangeo_hpc.schedulers.base import AllocationFacts
 from pangeo_hpc.site import Site
 from tests.unit.dask.test_jobs_cluster import Batch, batch
@@ -122,6 +125,60 @@ def test_a_program_that_ends_is_replaced(cluster: WorkerCluster) -> None:
         clock.wait(0.05)
     cluster.wait_for_workers(1, timeout=60)
     assert len(cluster.workers) == 1
+
+
+def test_programs_that_never_work_are_not_started_for_ever(
+    cluster: WorkerCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a few of them what waits ends with the reason; then one may try again."""
+    with cluster.get_client() as client, monkeypatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "teleport")
+        cluster.adapt(minimum=0, maximum=1, **QUICK)
+        with pytest.raises(WorkerJobFailed, match="exit status 1"):
+            client.submit(sum, [1, 2]).result(timeout=120)
+        assert cluster._i == 3
+        patch.undo()
+        cluster.adapt(minimum=0, maximum=1, **QUICK)
+        assert client.submit(sum, [1, 3]).result(timeout=60) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "stays"),
+    [("init", True), ("running", True), ("paused", True), ("closing_gracefully", False)],
+)
+def test_a_worker_that_joins_is_there(cluster: WorkerCluster, status: str, stays: bool) -> None:
+    """No unit is started beside one whose worker is being set up, but beside one that leaves."""
+    adaptive, unit = Adaptive(cluster, Bounds(0)), f"{cluster.name}-0"
+    worker = WorkerState(
+        address="tls://a:1",
+        status=Status[status],
+        pid=1,
+        name=unit,
+        nthreads=1,
+        memory_limit=1,
+        local_directory="",
+        nanny=None,
+        server_id="a",
+    )
+
+    async def look() -> int:
+        workers = cluster.scheduler.workers
+        workers[worker.address], cluster.worker_spec[unit] = worker, {}
+        try:
+            return adaptive.look().units
+        finally:
+            del workers[worker.address], cluster.worker_spec[unit]
+
+    assert cluster.sync(look) == stays
+
+
+def test_who_leaves_by_itself_is_not_asked_back() -> None:
+    """A worker that drains, because its job ends soon, is not given tasks by adapting again."""
+    drain: Any = Drain(60.0, *[cast("Any", None)] * 3)
+    drain.leaving["tls://a:1"] = None
+    scheduler: Any = SimpleNamespace(plugins={Drain.name: drain})
+    leaves, stays = (cast("Any", SimpleNamespace(address=f"tls://{x}:1")) for x in "ab")
+    assert (_drains(scheduler, leaves), _drains(scheduler, stays)) == (True, False)
 
 
 def fail(cluster: WorkerCluster, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:

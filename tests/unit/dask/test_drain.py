@@ -1,5 +1,6 @@
 """When workers leave, which tasks never fit, and what is kept."""
 
+import asyncio
 import pickle
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 
 from pangeo_hpc.dask.drain import Life, margins, never_fits, stagger
 from pangeo_hpc.dask.drain_worker import seconds_left
+from pangeo_hpc.dask.handover import Handover, Leave
 from pangeo_hpc.dask.keeper import portions, worth_keeping
 from pangeo_hpc.dask.misfit import too_long
 from pangeo_hpc.dask.succession import Succession
@@ -138,6 +140,24 @@ def test_portions() -> None:
     parts = [[ts.key for ts in part] for part in portions(results)]
     assert [len(part) for part in parts] == [1, 32, 8]
     assert [key for part in parts for key in part] == [ts.key for ts in results]
+
+
+def test_lost_results_are_told_once() -> None:
+    """One line for a job that ends, however many workers it has and whatever they still make."""
+    said: list[str] = []
+    keeper: Any = SimpleNamespace(room=0)
+    handover, leave = Handover(keeper, said.append), Leave("w-0", 0.0, 10.0, 20.0)
+    scheduler: Any = SimpleNamespace(running=set(), workers={})
+    handover.scheduler = scheduler
+    handover.leaving["tls://a:1"] = leave
+    worker: Any = SimpleNamespace(address="tls://a:1", has_what=[])
+    for name in ("x", "y"):
+        made = result(name, 1000, 1.0)
+        made.actor, made.who_has = False, [worker]
+        worker.has_what.append(made)
+        asyncio.run(handover.keep_if_alone(worker, leave))
+    assert len(said) == 1
+    assert said[0].startswith("1 results of w-0 are computed again: its job ends")
 
 
 class Unit:

@@ -32,7 +32,7 @@ from pangeo_hpc.schedulers.base import (
     Room,
     SchedulerOptions,
 )
-from pangeo_hpc.site import Site
+from pangeo_hpc.site import Site, current_person
 
 
 class Batch:
@@ -293,6 +293,15 @@ def test_limits(
     with pytest.raises(error, match=words):
         start_cluster(site=slurm_site, **options)  # type: ignore[arg-type]
     assert batch.requests == []
+
+
+def test_a_missing_interface_leaves_no_keys(slurm_site: Site, batch: Batch) -> None:
+    """What is wrong with this host is told before anything is made."""
+    node = slurm_site.node_types["small"].model_copy(update={"interface": "ib9"})
+    site = slurm_site.model_copy(update={"node_types": {"small": node}})
+    with pytest.raises(UsageError, match="ib9"):
+        start_cluster(site=site, workers=1)
+    assert not list(site.user_state_path(current_person()).rglob("tls"))
 
 
 def test_no_clear_answer(slurm_site: Site, batch: Batch) -> None:

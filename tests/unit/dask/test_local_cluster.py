@@ -20,9 +20,10 @@ from distributed import Client, worker_client
 from distributed.exceptions import WorkerStartTimeoutError
 
 from pangeo_hpc import start_cluster
-from pangeo_hpc.dask import dashboard, start, sweep
-from pangeo_hpc.dask.cluster import WorkerCluster, remove_old
+from pangeo_hpc.dask import dashboard, same_check, start, sweep
+from pangeo_hpc.dask.cluster import WorkerCluster
 from pangeo_hpc.dask.local_cluster import LocalCluster
+from pangeo_hpc.dask.same import installed
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.errors import ClusterTooOld, NotAllowed, UsageError, WorkerJobFailed
 from pangeo_hpc.server import boards
@@ -87,6 +88,13 @@ def test_computes_and_leaves_nothing(site: Site, capfd: pytest.CaptureFixture[st
     assert "programs of this machine" in first
     assert "its dashboard: http://localhost:" in second
     assert re.match(r"pangeo-hpc: 2 worker programs had [\d.]+ core-hours: ", last)
+
+
+def test_workers_are_asked_what_they_have(shared: WorkerCluster) -> None:
+    """A worker that runs tells its packages as they are now."""
+    address, *_ = shared.scheduler_info["workers"]
+    found = shared.sync(same_check.ask, shared.scheduler, address)
+    assert found.packages == installed()
 
 
 def test_its_files_are_private(shared: WorkerCluster) -> None:
@@ -244,6 +252,19 @@ def test_a_program_that_ends_is_named(cluster: WorkerCluster) -> None:
     cluster.wait_for_workers(2, timeout=30)
 
 
+def test_no_program_is_left(cluster: WorkerCluster) -> None:
+    """Work that waits ends with the reason, until somebody asks for programs again."""
+    for unit in cluster.workers.values():
+        psutil.Process(unit._process.pid).terminate()
+    with cluster.get_client() as client:
+        future = client.submit(sum, [1, 2], resources={"NOBODY": 1})
+        with pytest.raises(WorkerJobFailed, match="ended with exit status"):
+            future.result(timeout=60)
+        cluster.scale(1)
+        assert client.submit(sum, [1, 3]).result(timeout=60) == 4
+    assert cluster.gave_up is None
+
+
 def test_workers_that_cannot_start(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that fails at its start fails `start_cluster`, and nothing stays."""
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "teleport")
@@ -355,8 +376,8 @@ def test_old_folders_go(tmp_path: Path) -> None:
     (folder / "link").symlink_to(folder / "new")
     os.utime(folder / "old", (0, 0))
     os.utime(folder / "link", (0, 0), follow_symlinks=False)
-    remove_old(folder, 90)
-    remove_old(tmp_path / "none", 90)
+    sweep.remove_old(folder, 90)
+    sweep.remove_old(tmp_path / "none", 90)
     assert sorted(path.name for path in folder.iterdir()) == ["link", "new"]
 
 

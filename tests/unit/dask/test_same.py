@@ -1,12 +1,15 @@
 """What keeps the workers' packages from being the client's."""
 
+import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed.core import Status
 
 from pangeo_hpc.dask import disk
 from pangeo_hpc.dask.same import (
@@ -15,6 +18,7 @@ from pangeo_hpc.dask.same import (
     Packages,
     _digest,
     compare,
+    here,
     installed,
     mismatch,
 )
@@ -125,12 +129,13 @@ class Scheduler:
     ) -> tuple[str, dict[str, Any]]:
         told = Packages(f"3.{sys.version_info.minor}", None, packages).dump()
         extra = {TOLD: {"packages": told, "spill": {"place": "/tmp", "kind": kind}}, "more": 1}
-        self.workers[f"tls://{name}"] = SimpleNamespace(name=name)
+        self.workers[f"tls://{name}"] = SimpleNamespace(name=name, status=Status.running)
         return f"tls://{name}", extra
 
     def handle_worker_status_change(self, status: Any, worker: Any, _stimulus: str) -> None:
-        assert status.name == "paused"
-        self.paused.append(worker.name)
+        worker.status = status
+        if status == Status.paused:
+            self.paused.append(worker.name)
 
 
 @pytest.mark.anyio
@@ -140,7 +145,7 @@ async def test_workers_are_looked_at() -> None:
     imported = Imported(modules)
     version = imported.packages().packages["pyyaml"]
     cluster, scheduler = Cluster(), Scheduler()
-    plugin = SameEnvironment(cluster, imported)  # type: ignore[arg-type]
+    plugin = SameEnvironment(cluster, imported, no_news)  # type: ignore[arg-type]
     worker, extra = scheduler.add("u-0", {"pyyaml": version, "numpy": "0.1"}, kind="tmpfs")
     assert plugin.refuse(worker, "u-0", extra) is None
     assert extra == {"more": 1}
@@ -149,18 +154,49 @@ async def test_workers_are_looked_at() -> None:
     worker, extra = scheduler.add("u-1", {"pyyaml": "0.1"})
     assert "pyyaml" in str(plugin.refuse(worker, "u-1", extra))
     assert "pyyaml" in str(cluster.errors.pop())
-    for task in list(plugin._tasks):
-        await task
+    await all_of(plugin)
     assert list(cluster.worker_spec) == ["u-0", "u-2"]
     plugin.update_graph(scheduler)  # type: ignore[arg-type]
     assert scheduler.paused == []
     modules["numpy"] = 1
+    assert "numpy" in imported.packages().packages  # asked by another cluster first
     plugin.update_graph(scheduler)  # type: ignore[arg-type]
     assert scheduler.paused == ["u-0"]
+    await all_of(plugin)
     assert "numpy" in str(cluster.errors[0])
-    for task in list(plugin._tasks):
-        await task
     assert list(cluster.worker_spec) == ["u-2"]
+
+
+@pytest.mark.anyio
+async def test_what_is_installed_later_is_there() -> None:
+    """A worker that connected before the client installed a package is asked once more."""
+    modules: dict[str, Any] = {}
+    imported = Imported(modules)
+    cluster, scheduler = Cluster(), Scheduler()
+
+    async def ask(_: Any, address: str) -> Packages:
+        assert address == "tls://u-0"
+        return replace(here(), digest=imported.packages().digest)
+
+    plugin = SameEnvironment(cluster, imported, ask)  # type: ignore[arg-type]
+    worker, extra = scheduler.add("u-0", {})
+    assert plugin.refuse(worker, "u-0", extra) is None
+    modules["numpy"] = 1
+    plugin.update_graph(scheduler)  # type: ignore[arg-type]
+    assert scheduler.workers[worker].status == Status.paused
+    await all_of(plugin)
+    assert scheduler.workers[worker].status == Status.running
+    assert cluster.errors == []
+    assert "u-0" in cluster.worker_spec
+
+
+async def no_news(_: Any, address: str) -> None:
+    """Stand for workers that have nothing new to tell."""
+
+
+async def all_of(plugin: SameEnvironment) -> None:
+    while plugin._tasks:
+        await asyncio.gather(*plugin._tasks)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ DBD = f"{CONFIG}AccountingStorageType   = accounting_storage/slurmdbd\n"
     ("answers", "expected"),
     [
         ([answer(CONFIG)], Room(elements=1001)),
+        ([answer(CONFIG.replace("1001", "0"))], Room(elements=1)),
         ([answer(DBD), answer("ocean|300||\n"), answer("normal|40|\nlong|2|\n")], Room(1001, 40)),
         ([answer(DBD), answer("ocean|300||long\n"), answer("long||200\n")], Room(1001, 200)),
         ([answer(DBD), answer("climate|5||\nocean|||\n"), answer("")], Room(1001, None)),
@@ -51,7 +52,10 @@ DBD = f"{CONFIG}AccountingStorageType   = accounting_storage/slurmdbd\n"
     ],
 )
 def test_room_on_slurm(answers: list[Result], expected: Room) -> None:
-    """MaxArraySize, and the least limit of the account's association and of its QOS."""
+    """MaxArraySize, and the least limit of the account's association and of its QOS.
+
+    Where MaxArraySize is 0 there are no arrays, and jobs go one by one.
+    """
     runner = Recorder(answers)
     assert converse(Slurm(SchedulerOptions()).room(REQUEST, "alice"), runner) == expected
     assert len(runner.commands) == len(answers)
