@@ -107,7 +107,7 @@ def started(
     cli: CommandLine, workers: int, end: str = "sys.stdin.readline()\ncluster.close()"
 ) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """Yield a script of alice's that holds a cluster until it is told to go on."""
-    script = cli.script("mine.py", START.format(workers=workers, end=end))
+    script = cli.script("closed.py", START.format(workers=workers, end=end))
     child = cli.user.popen(
         [PYTHON, str(script)], env={"PANGEO_HPC_SITE": str(cli.site)}, cwd=cli.here, stdin=-1
     )
