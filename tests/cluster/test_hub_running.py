@@ -147,7 +147,8 @@ def test_only_servers_in_which_nothing_works_are_stopped(
 
     assert wait_until(quiet_is_gone, AFTER + 40, every=1), tail(hub.log, 60)
     assert [each.server for each in idle.read(journal)] == ["quiet"]
-    assert asked.count(200) > 20
+    # a busy machine answers seldom, yet each of the three several times
+    assert asked.count(200) > 8
     assert not (browser.server("alice", "quiet") or {}).get("ready")
     assert jobs(cluster, "alice") == 3
     # with none of its work seen, each of the others would be gone by then
