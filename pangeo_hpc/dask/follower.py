@@ -54,10 +54,14 @@ class Follower:
             self._news.notify()
 
     def refresh(self, desk: Desk) -> None:
-        """Ask now, unless what is known is of the last moments and of every job."""
+        """Ask now, unless that was done in the last moments, and since the last submission.
+
+        A batch system that is slow to answer, or does not, is not asked more often for that.
+        """
         with self._asking:
-            asked, _ = self._next.get(key_of(desk), (float("-inf"), 0.0))
-            if self.clock() - asked > self.fast or desk.ledger.unseen:
+            asked, took = self._next.get(key_of(desk), (float("-inf"), 0.0))
+            old = self.clock() - asked > max(self.fast, _SHARE * took)
+            if old or desk.ledger.newest > asked:
                 self._ask(key_of(desk), [desk])
 
     def _run(self) -> None:

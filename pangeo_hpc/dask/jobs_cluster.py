@@ -88,14 +88,17 @@ class JobsCluster(StandIns, JobQueueCluster):  # type: ignore[misc]
     async def _start_units(self, names: Iterable[str]) -> None:
         """Submit units together, and raise why not all of them were taken."""
         wanted = list(names)
-        address = self.scheduler_address
-        problem = await self.desk.aside(partial(self.desk.submit, address, wanted))
+        problem = self.gave_up
+        if problem is None:
+            ask = partial(self.desk.submit, self.scheduler_address, wanted)
+            problem = await self.desk.aside(ask)
         self._adopt(wanted)
         for name in wanted:
             if name not in self.workers:
                 self.worker_spec.pop(name, None)
         follower.wake()
         if problem is not None:
+            self._wanted = len(self.worker_spec)
             raise problem
 
     def _adopt(self, units: Iterable[str]) -> None:

@@ -81,9 +81,9 @@ class Ledger:
         return {job.id: job.exit_file for job in self.open().values() if job.id}
 
     @property
-    def unseen(self) -> bool:
-        """Tell whether there are jobs that nobody has asked about."""
-        return any(unit not in self._states for unit in list(self.jobs))
+    def newest(self) -> float:
+        """Return when the last unit was submitted, by the clock."""
+        return max(list(self._submitted.values()), default=-math.inf)
 
     def told(self, answers: Mapping[str, JobStatus], *, leaving: bool = False) -> None:
         """Note what the batch system said.

@@ -43,6 +43,7 @@ class StandIns(WorkerCluster):
         self._last_failure = self._not_before = -math.inf
         follower.add(self.desk)
         self._following = asyncio.create_task(self._follow())
+        self._following.add_done_callback(self._followed)
 
     async def _stop_following(self) -> None:
         follower.remove(self.desk)
@@ -65,14 +66,6 @@ class StandIns(WorkerCluster):
         self._absent[unit] = time.monotonic()
         follower.wake()
 
-    def scale(self, n: int = 0) -> None:  # type: ignore[override]
-        """Make it `n` workers, in whole jobs. Raise what keeps a job from being submitted."""
-        try:
-            super().scale(n)
-        except BaseException:
-            self._wanted = len(self.worker_spec)
-            raise
-
     def _respecify(self, n: int) -> None:
         super()._respecify(n)
         # at once: what is being ended meanwhile is not to be replaced
@@ -89,6 +82,13 @@ class StandIns(WorkerCluster):
                 if not getattr(error, "retry", True) and isinstance(error, SchedulerError):
                     self.give_up(error)
 
+    def _followed(self, task: "asyncio.Task[None]") -> None:
+        """Let nobody wait for a cluster that sees to its jobs no more."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            text = f"this cluster cannot follow its jobs any more: {error!r}"
+            self.give_up(WorkerJobFailed(text, hint="start a new cluster, and report this"))
+
     async def _take_stock(self) -> None:
         """Drop units that have ended, and start others in their place where that can help."""
         await self._end_absent()
@@ -101,8 +101,13 @@ class StandIns(WorkerCluster):
         if missing > 0 and time.monotonic() >= self._not_before:
             if self.desk.unclear:
                 self._adopt(await self.desk.aside(self.desk.find))
-            super()._respecify(self._wanted * self.workers_per_unit)
-            await self._correct_state()
+            wanted = self._wanted
+            super()._respecify(wanted * self.workers_per_unit)
+            try:
+                await self._correct_state()
+            except BaseException:
+                self._wanted = wanted  # to be tried again
+                raise
 
     def _bury(self, name: str) -> None:
         """Drop a unit that has ended, and decide what follows."""

@@ -258,6 +258,16 @@ class SchedulerContract:
         assert converse(scheduler.status(_JUNK), runner) == {}
         assert not runner.commands
 
+    def test_elements_of_an_array(self) -> None:
+        """The ids of an array's elements are those that it answers with."""
+        given = self.recordings.get(Situation.ARRAY)
+        if not given:
+            pytest.skip("no array was recorded")
+        recorded = given if isinstance(given, Recorded) else given[0]
+        elements = self.make(SchedulerOptions()).elements(recorded.ids[0], 20)
+        assert len(set(elements)) == 20
+        assert set(recorded.states) <= set(elements)
+
     def test_jobs_ahead_are_asked_for_once(self) -> None:
         """All jobs that wait in one queue are asked for in one call, with nothing else in it."""
         scheduler = self.make(SchedulerOptions())

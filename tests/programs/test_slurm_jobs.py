@@ -150,6 +150,25 @@ def test_an_answer_that_was_lost(site, lie):
     assert site.submissions() == 1
 
 
+@pytest.mark.parametrize("lie", ["mute", "die"])
+def test_an_array_whose_answer_was_lost(site, lie):
+    """The array is found by its name; each element is a job with its own output and exit status."""
+    site.tell(**{lie: ["sbatch"]}, accounting=False)
+    own = site.folder / "job" / "{index}"
+    job = site.submit(
+        "echo element $PANGEO_HPC_INDEX; exit $PANGEO_HPC_INDEX",
+        array=3,
+        output=own / "output.log",
+        exit_file=own / "exit",
+    )
+    elements = job.elements(site.slurm)
+    assert [element.id for element in elements] == ["1_0", "1_1", "1_2"]
+    assert [site.wait(element).exit_code for element in elements] == [0, 1, 2]
+    assert [e.output.read_text() for e in elements] == [f"element {n}\n" for n in range(3)]
+    assert [int(element.exit_file.read_text()) for element in elements] == [0, 1, 2]
+    assert site.submissions() == 1
+
+
 def test_an_answer_that_came_before_a_hang(site):
     """sbatch printed the id and did not end: the id counts."""
     site.tell(late=["sbatch"])

@@ -121,9 +121,27 @@ def test_reading_the_table_often(clock: Clock, tmp_path: Path) -> None:
     for _ in range(50):
         follower.refresh(one)
     assert len(queue.asked) == 1
+    clock.now += 1
     one.ledger.add({"b": Job(name="dask", folder=tmp_path, id="2")}, clock())
     follower.refresh(one)
     assert len(queue.asked) == 2
+
+
+def test_reading_the_table_while_nobody_answers(clock: Clock, tmp_path: Path) -> None:
+    """A batch system that hangs does not make each look at the table hang as long."""
+    queue = Queue({}, silent=True)
+    one, follower = desk(queue, clock, tmp_path, a="1"), quiet(clock)
+    real = queue.status
+
+    def slow(ids: Collection[str]) -> Conversation[dict[str, JobStatus]]:
+        clock.now += 30
+        return real(ids)
+
+    queue.status = slow  # type: ignore[method-assign]
+    for _ in range(50):
+        follower.refresh(one)
+        clock.now += 1
+    assert len(queue.asked) == 1
 
 
 def test_no_answer_is_no_news(clock: Clock, tmp_path: Path) -> None:
