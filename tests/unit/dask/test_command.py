@@ -10,6 +10,7 @@ import pytest
 
 from pangeo_hpc import envs
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, make_spill, variables_of
+from pangeo_hpc.dask.drain_worker import DRAINS
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.dask.shape import Shape
 from pangeo_hpc.dask.watch import SPILL
@@ -146,3 +147,10 @@ def test_variables(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told["PANGEO_HPC_SITE"] == str(tmp_path / "site.json")
     assert told["PYTHONPATH"] == "/my/code"
     assert "PANGEO_SCRATCH" in told
+
+
+def test_only_worker_jobs_drain(command: WorkerCommand) -> None:
+    """Workers in an allocation, or on this machine, end with the script that started them."""
+    assert f"export {DRAINS}=1" in command.script("tls://x:1", in_job_script=True)
+    assert DRAINS not in command.script("tls://x:1")
+    assert DRAINS not in command.environment
