@@ -11,6 +11,7 @@ import pytest
 from pangeo_hpc import envs
 from pangeo_hpc.dask import command as room
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, make_spill, variables_of
+from pangeo_hpc.dask.drain_worker import DRAINS
 from pangeo_hpc.dask.security import make_keys
 from pangeo_hpc.dask.shape import Shape
 from pangeo_hpc.dask.watch import SPILL
@@ -191,3 +192,10 @@ def test_modules_beside_the_script(tmp_path: Path) -> None:
     assert here.stdout.strip() == str(tmp_path)
     safe = subprocess.run([sys.executable, "-P", script], capture_output=True, text=True)
     assert safe.stdout.strip() == "None"
+
+
+def test_only_worker_jobs_drain(command: WorkerCommand) -> None:
+    """Workers in an allocation, or on this machine, end with the script that started them."""
+    assert f"export {DRAINS}=1" in command.script("tls://x:1", in_job_script=True)
+    assert DRAINS not in command.script("tls://x:1")
+    assert DRAINS not in command.environment
