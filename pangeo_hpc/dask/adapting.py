@@ -1,16 +1,12 @@
 """The part of every cluster that scales it with its work: `cluster.adapt`."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from pangeo_hpc.dask.adaptive import Adaptive
 from pangeo_hpc.dask.demand import Bounds, bounds_of
+from pangeo_hpc.dask.part import Base
 from pangeo_hpc.errors import PangeoHpcError
-
-if TYPE_CHECKING:
-    Base: TypeAlias = Any  # what Dask's own classes and WorkerCluster have
-else:
-    Base = object
 
 # Seconds for a step that is under way when the cluster closes.
 CLOSING = 10.0

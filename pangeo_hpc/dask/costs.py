@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from pangeo_hpc.dask.accounts import Accounts
+from pangeo_hpc.dask.part import Base
 from pangeo_hpc.dask.place import announce
 from pangeo_hpc.dask.report import Report, Unit, report_of
 from pangeo_hpc.schedulers.base import JobStatus
 
 if TYPE_CHECKING:
     from pangeo_hpc.dask.cluster import WorkerCluster
-
-    Base: TypeAlias = Any  # what Dask's own classes and WorkerCluster have
-else:
-    Base = object
 
 
 class Costs(Base):

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from dask.utils import format_bytes
 
 from pangeo_hpc.dask import keeper
+from pangeo_hpc.dask.part import Base
 from pangeo_hpc.dask.table import JobsTable, WorkerJobStatus
 from pangeo_hpc.dask.waiting import describe
-
-if TYPE_CHECKING:
-    Base: TypeAlias = Any  # what Dask's own classes and WorkerCluster have
-else:
-    Base = object
 
 # Rows of the table of jobs; `cluster.jobs` has all.
 _MOST = 20

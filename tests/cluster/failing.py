@@ -18,8 +18,6 @@ print("<b>{MARK}</b>", flush=True)
 eaten = bytearray(b"x") * (1 << 30)
 time.sleep(20)
 """
-# an answer at once, so that what fails in seconds is seen in the stream of events, too
-AT_ONCE = 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}\n'
 # a node type whose servers need more memory than they have
 HUNGRY = """\
   hungry:

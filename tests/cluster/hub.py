@@ -30,6 +30,8 @@ GROUP = "climate"
 # the name by which nodes know the hub's host
 HOST = "pangeo-hub"
 INSTALL = Path(__file__).with_name("install_hub.sh")
+# an answer at once, so that what fails in seconds is seen in the stream of events, too
+AT_ONCE = 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}\n'
 HUB = """\
 hub:
   url: http://127.0.0.1:{port}
@@ -258,6 +260,13 @@ class HubRunner:
         browser = Browser(self.url)
         browser.login(user, passwords()[user])
         return browser
+
+    def waiting_page(self, server: str, **options: object) -> str:
+        """Ask for a server of alice's and return the path of its page."""
+        alice = self.client("alice")
+        status = alice.spawn("alice", server, options)
+        assert status in (201, 202), alice.said
+        return f"/hub/spawn-pending/alice/{server}"
 
 
 class Browser:

@@ -9,8 +9,8 @@ from playwright.sync_api import Page
 from tests.browser import Browser as Notebook
 from tests.cluster.browser import log_in, picture
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.failing import AT_ONCE, known, page, retry
-from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
+from tests.cluster.failing import known, page, retry
+from tests.cluster.hub import AT_ONCE, Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Stream
 from tests.cluster.test_hub_running import Work

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import wait_until
-from tests.cluster.failing import AT_ONCE, MARK, hungry, known, page, retry
-from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
+from tests.cluster.failing import MARK, hungry, known, page, retry
+from tests.cluster.hub import AT_ONCE, Browser, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Event, Stream
 

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.hub import ACCOUNT, HubRunner, ensure_hub_machine
+from tests.cluster.hub import ACCOUNT, AT_ONCE, HubRunner, ensure_hub_machine
 from tests.cluster.machine import call
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Stream
 
 PLAIN = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
-AT_ONCE = "c.JupyterHub.tornado_settings = {'slow_spawn_timeout': 0}\n"
 
 
 @pytest.fixture(scope="module")

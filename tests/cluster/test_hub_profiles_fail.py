@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.daemons import tail, until, wait_until
-from tests.cluster.failing import AT_ONCE, MARK, hungry, known, page, retry
-from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
+from tests.cluster.failing import MARK, hungry, known, page, retry
+from tests.cluster.hub import AT_ONCE, Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Stream
 

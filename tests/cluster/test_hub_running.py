@@ -18,7 +18,7 @@ from pangeo_hpc.hub import idle
 from tests.browser import Browser as Notebook
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.hub import Browser, HubRunner, ensure_hub_machine
+from tests.cluster.hub import AT_ONCE, Browser, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
@@ -51,7 +51,6 @@ print(cluster.dashboard_link)
 
 
 # a request for a server is answered at once, and not only when it is up
-AT_ONCE = "c.JupyterHub.tornado_settings = {'slow_spawn_timeout': 0}\n"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.cluster.browser import barriers, log_in, picture
 from tests.cluster.daemons import tail, wait_until
 from tests.cluster.german import TEXTS
-from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.hub import AT_ONCE, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
 NODE_TYPES = """\
@@ -28,19 +28,10 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     place.write_text(json.dumps(TEXTS))
     place.chmod(0o644)
     settings = f"  idle: {{after: {AFTER} seconds}}\n  texts: {place}\n"
-    config = 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}\n'
     with HubRunner(
-        cluster, extra_node_types=NODE_TYPES, extra_hub=settings, extra_config=config
+        cluster, extra_node_types=NODE_TYPES, extra_hub=settings, extra_config=AT_ONCE
     ) as runner:
         yield runner
-
-
-def start(hub: HubRunner, server: str, **options: object) -> str:
-    """Ask for a server of alice's and return the path of its page."""
-    alice = hub.client("alice")
-    status = alice.spawn("alice", server, options)
-    assert status in (201, 202), alice.said
-    return f"/hub/spawn-pending/alice/{server}"
 
 
 def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
@@ -57,7 +48,7 @@ def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
     expect(problems).to_contain_text("99 ist mehr, als der Knotentyp compute erlaubt (8)")
     picture(page, "german-form")
     wait = {"node_type": "compute", "cores": 1, "memory": "1 GiB", "option.begin": "now+600"}
-    page.goto(hub.url + start(hub, "warten", **wait))
+    page.goto(hub.url + hub.waiting_page("warten", **wait))
     line = page.locator("#waiting-line")
     expect(line).to_contain_text("wartet in der Warteschlange compute.")
     expect(line).to_contain_text("ist noch nicht gekommen")
@@ -72,7 +63,7 @@ def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
     gone = page.get_by_role("heading", name="nicht mehr in der Warteschlange")
     expect(gone).to_be_visible(timeout=60_000)
 
-    page.goto(hub.url + start(hub, "kaputt", node_type="brief"))
+    page.goto(hub.url + hub.waiting_page("kaputt", node_type="brief"))
     heading = page.get_by_role("heading", name="Ihr Server ist nicht gestartet")
     expect(heading).to_be_visible(timeout=60_000)
     expect(page.locator(".pangeo-failure")).to_contain_text("fehlt auf dem Knoten")

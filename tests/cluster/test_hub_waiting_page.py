@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.cluster.browser import NARROW, WIDE, barriers, log_in, picture
 from tests.cluster.daemons import wait_until
-from tests.cluster.hub import HubRunner, ensure_hub_machine
+from tests.cluster.hub import AT_ONCE, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
 NODE_TYPES = """\
@@ -42,18 +42,10 @@ WAITS = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
 def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     """Return a hub that asks every two seconds, and gives servers less time than some wait."""
     ensure_hub_machine()
-    config = 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}\n'
+    config = AT_ONCE
     config += f"c.SiteSpawner.report_timeout = {PATIENCE}\n"
     with HubRunner(cluster, extra_node_types=NODE_TYPES, extra_config=config) as runner:
         yield runner
-
-
-def start(hub: HubRunner, server: str, **options: object) -> str:
-    """Ask for a server of alice's and return the path of its page."""
-    alice = hub.client("alice")
-    status = alice.spawn("alice", server, options)
-    assert status in (201, 202), alice.said
-    return f"/hub/spawn-pending/alice/{server}"
 
 
 def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
@@ -64,7 +56,9 @@ def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
     """
     page.add_init_script(DESKTOP)
     log_in(page, hub, "alice")
-    page.goto(hub.url + start(hub, "ready", **WAITS, **{"option.begin": f"now+{PATIENCE + 5}"}))
+    page.goto(
+        hub.url + hub.waiting_page("ready", **WAITS, **{"option.begin": f"now+{PATIENCE + 5}"})
+    )
     line = page.locator("#waiting-line")
     expect(line).to_contain_text("waits in the queue compute")
     expect(line).to_contain_text("has not come yet")
@@ -97,7 +91,7 @@ def test_a_failure_with_its_way_on(hub: HubRunner, page: Page) -> None:
     """The diagnosis takes the place of the waiting, is announced by title and note, and stays."""
     page.add_init_script(DESKTOP)
     log_in(page, hub, "alice")
-    page.goto(hub.url + start(hub, "broken", node_type="brief"))
+    page.goto(hub.url + hub.waiting_page("broken", node_type="brief"))
     page.get_by_role("button", name="Tell me when it is ready").click()
     heading = page.get_by_role("heading", name="Your server did not start")
     expect(heading).to_be_visible(timeout=60_000)
@@ -135,7 +129,7 @@ def test_a_failure_with_its_way_on(hub: HubRunner, page: Page) -> None:
 def test_cancel(hub: HubRunner, cluster: SlurmCluster, page: Page) -> None:
     """A question comes first; then the job is gone from the queue, and the page says so."""
     log_in(page, hub, "alice")
-    page.goto(hub.url + start(hub, "cancelled", **WAITS, **{"option.begin": "now+600"}))
+    page.goto(hub.url + hub.waiting_page("cancelled", **WAITS, **{"option.begin": "now+600"}))
     expect(page.locator("#waiting-job")).to_have_text(re.compile(r"\d+"))
     job = page.locator("#waiting-job").inner_text()
     page.get_by_role("button", name="Cancel").click()
@@ -159,7 +153,7 @@ def test_without_javascript(hub: HubRunner, plain_page: Page) -> None:
     """
     page = plain_page
     log_in(page, hub, "alice")
-    page.goto(hub.url + start(hub, "plain", node_type="brief"))
+    page.goto(hub.url + hub.waiting_page("plain", node_type="brief"))
     expect(page.locator("#waiting-line")).to_contain_text("job", ignore_case=True)
     expect(page.locator("#waiting-estimated")).to_contain_text("not known")
     head = page.content().partition("</head>")[0]
@@ -174,7 +168,7 @@ def test_the_hub_goes_away_and_comes_back(
 ) -> None:
     """A page that was open while the hub was started anew goes on by itself, with one line."""
     log_in(page, hub, "alice")
-    page.goto(hub.url + start(hub, "again", **WAITS, **{"option.begin": "now+600"}))
+    page.goto(hub.url + hub.waiting_page("again", **WAITS, **{"option.begin": "now+600"}))
     line = page.locator("#waiting-line")
     expect(line).to_contain_text("waits in the queue compute")
     before = line.inner_text()
