@@ -13,6 +13,7 @@ from pangeo_hpc.errors import Exit, PangeoHpcError
 
 # Where each command lives and its one line in --help, so that --help imports none of them.
 COMMANDS = {
+    "data": ("pangeo_hpc.cli.data:data", "Convert data to Zarr, and see what is in a store."),
     "demo": ("pangeo_hpc.cli.demo:demo", "Run the main job end to end on this site."),
     "doctor": ("pangeo_hpc.cli.doctor:doctor", "Check for real whether the site works."),
     "hub": ("pangeo_hpc.cli.hub:hub", "Run JupyterHub whose servers are jobs."),

@@ -1,0 +1,60 @@
+"""What a person wants converted, as the command hands it to the job that does it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from pangeo_hpc import files
+
+
+class Access(StrEnum):
+    """How the store will be read: what its chunks are made for."""
+
+    TIME_SERIES = "time-series"
+    MAPS = "maps"
+    BOTH = "both"
+
+
+class Overlaps(StrEnum):
+    """What happens with steps that stand in two files."""
+
+    REFUSE = "refuse"
+    FIRST = "first"
+    LAST = "last"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """The files in the order in which they are joined, and how.
+
+    `along` is the dimension on which they are joined, None to find it. Without `variables`, all of
+    them are converted. `target` is relative to scratch, or absolute.
+    """
+
+    sources: tuple[str, ...]
+    target: str
+    along: str | None = None
+    variables: tuple[str, ...] = ()
+    access: Access = Access.BOTH
+    overlaps: Overlaps = Overlaps.REFUSE
+
+    @property
+    def digest(self) -> str:
+        """Return what is different for any other conversion; the files' contents aside."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+
+    def write(self, path: Path) -> None:
+        """Keep the order where the job finds it."""
+        files.write_json(path, {"format": 1, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> "Order":
+        """Return the order that a file holds."""
+        kept = files.read_json(path)
+        values = {field.name: kept[field.name] for field in fields(cls)}
+        for name in ("sources", "variables"):
+            values[name] = tuple(values[name])
+        values["access"], values["overlaps"] = Access(kept["access"]), Overlaps(kept["overlaps"])
+        return cls(**values)

@@ -1,0 +1,39 @@
+"""NetCDF files become one Zarr store: as a job over two nodes, and on the machine itself."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from tests.cluster.sites import CommandLine
+from tests.cluster.users import ClusterUser
+
+
+def months(folder: Path) -> tuple[list[str], xr.Dataset]:
+    """Write two files of which the second comes first, and return what they are together."""
+    whole = xr.Dataset(
+        {"tas": (("time", "y", "x"), np.random.default_rng(1).random((60, 8, 9)).astype("f4"))},
+        {"time": np.datetime64("2001-01-01", "ns") + np.arange(60) * np.timedelta64(1, "D")},
+    )
+    folder.mkdir(exist_ok=True)
+    paths = [folder / "b.nc", folder / "a.nc"]
+    for path, part in zip(paths, (slice(0, 31), slice(31, 60)), strict=True):
+        whole.isel(time=part).to_netcdf(path, unlimited_dims=["time"])
+        path.chmod(0o644)
+    return [str(path) for path in paths], whole
+
+
+def test_a_job_converts(cli: CommandLine, alice: ClusterUser) -> None:
+    """`data convert` with a node type is a job; what it writes is what the files hold."""
+    paths, whole = months(cli.here / "months")
+    plan = cli.json("data", "convert", *paths, "tas.zarr", "--dry-run")
+    assert (plan["steps"], plan["gaps"], plan["kind"]) == (60, [], "NetCDF")
+    assert not (alice.scratch / "tas.zarr").exists()
+    cli("data", "convert", *paths, "tas.zarr", "--node-type", "compute", "--nodes", "2", "--wait")
+    with xr.open_zarr(alice.scratch / "tas.zarr", chunks=None) as ds:
+        xr.testing.assert_equal(ds.load(), whole)
+    told = cli.json("data", "inspect", str(alice.scratch / "tas.zarr"))
+    assert (told["state"], told["dims"]["time"]) == ("complete", 60)
+    assert cli.json("runs", "show", "convert-tas")["attempts"][0]["state"] == "completed"
+    bad = cli("data", "convert", paths[0], paths[0] + "x", "bad.zarr", "-t", "compute", code=2)
+    assert "is not there" in bad.stderr
