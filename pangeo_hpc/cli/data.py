@@ -1,6 +1,8 @@
 """`data`: NetCDF files and tables to Zarr, and what is in a store."""
 
 import signal
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import click
 from pangeo_hpc.cli.context import Here, here
 from pangeo_hpc.cli.data_tables import tell_contents, tell_plan
 from pangeo_hpc.cli.ending import tell_end, watch
-from pangeo_hpc.cli.output import face, json_option, live
+from pangeo_hpc.cli.output import face, json_option
 from pangeo_hpc.cli.request import request_options
 from pangeo_hpc.errors import Exit
 
@@ -88,9 +90,7 @@ def convert(
         access=Access(access),
         overlaps=Overlaps(overlaps),
     )
-    with live(our.face) as say:
-        say(f"reading what the files hold: {len(sources)} named")
-        plan = prepare(order)
+    plan = prepare(order, _with_progress)
     where = launch.target_of(our.site, our.person, order)
     if dry_run:
         tell_plan(our, plan, where)
@@ -102,6 +102,16 @@ def convert(
     if any(asked.values()):
         return _submit(our, script, asked, start, where, wait=wait)
     return _here(our, script, start, where)
+
+
+def _with_progress(look: Callable[[Path], Any], paths: Iterable[Path]) -> list[Any]:
+    """Look at each file, with a bar on a terminal."""
+    told = list(paths)
+    bar = click.progressbar(
+        told, label="reading headers", file=sys.stderr, hidden=not sys.stderr.isatty()
+    )
+    with bar as every:
+        return [look(path) for path in every]
 
 
 def _submit(
