@@ -17,7 +17,8 @@ from pangeo_hpc.workflow.progress import Progress
 class Attempt:
     """What writing needs to know of the attempt it belongs to.
 
-    `forced` marks a start over: an output is started over once per mark.
+    `forced` marks a start over: an output is started over once per mark. With `keep`, units that an
+    earlier script, environment or input made stay.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class Attempt:
     code: str | None
     inputs: Mapping[str, str]
     forced: str | None
+    keep: bool = False
     outputs: "list[Written]" = field(default_factory=list)
 
 

@@ -1,5 +1,10 @@
-"""Chunks and shards of one variable: those that are asked for, checked, or sensible ones."""
+"""Chunks and shards of one variable: those that are asked for, checked, or sensible ones.
 
+A shard is one file: large, since filesystems suffer from many files. Its chunks are what can be
+read apart.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +17,8 @@ if TYPE_CHECKING:
 
 # The largest chunk we choose, before compression; what is larger becomes a shard of such chunks.
 INNER = 16 * MIB
+# Between these sizes, before compression, are the files of a variable that is larger than one.
+SHARD, LARGEST_SHARD = 64 * MIB, 256 * MIB
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,52 @@ def given(
 
 
 def chosen(variable: "xr.Variable", along: str | None, unit: int) -> Grid:
-    """Return a grid after a variable's own Dask chunks, such that units of `unit` steps fit."""
-    write = []
-    for dim, size in zip(variable.dims, variable.shape, strict=True):
-        length = longest(variable, str(dim)) or size
-        if dim == along and (length > unit or unit % length):
-            length = unit
-        write.append(length)
-    shards = tuple(write)
-    chunks = split(shards, variable.dtype.itemsize)
+    """Return a grid whose shards have `unit` steps along one dimension, and are large elsewhere.
+
+    Dask's chunks say where the other dimensions are cut, if they must be.
+    """
+    axis = variable.dims.index(along) if along in variable.dims else None
+    write = _file_shape(variable, axis, unit)
+    chunks = _inner(write, variable.dtype.itemsize, axis)
+    # beyond the edge of the array is nothing: a shard may be larger, in whole chunks
+    shards = tuple(-(-size // chunk) * chunk for size, chunk in zip(write, chunks, strict=True))
     return Grid(chunks) if chunks == shards else Grid(chunks, shards)
+
+
+def _file_shape(variable: "xr.Variable", axis: int | None, unit: int) -> tuple[int, ...]:
+    sizes = [unit if i == axis else max(1, size) for i, size in enumerate(variable.shape)]
+    itemsize = variable.dtype.itemsize
+    while math.prod(sizes) * itemsize > LARGEST_SHARD:
+        others = [i for i, size in enumerate(sizes) if i != axis and size > 1]
+        if others:
+            cut = max(others, key=lambda i: sizes[i])
+            half = -(-sizes[cut] // 2)
+            chunk = longest(variable, str(variable.dims[cut])) or 1
+            sizes[cut] = -(-half // chunk) * chunk if chunk < sizes[cut] // 2 else half
+        elif axis is not None and sizes[axis] > 1:
+            # it still has to divide the unit
+            sizes[axis] //= _smallest_factor(sizes[axis])
+        else:
+            break
+    return tuple(sizes)
+
+
+def _inner(write: tuple[int, ...], itemsize: int, axis: int | None) -> tuple[int, ...]:
+    """Return chunks of at most INNER bytes, cut where a file is longest.
+
+    Along `axis` they divide the file evenly, since units end where files do.
+    """
+    chunks, pieces = list(write), [1] * len(write)
+    while math.prod(chunks) * itemsize > INNER and max(chunks) > 1:
+        cut = max(range(len(chunks)), key=lambda i: chunks[i])
+        factor = _smallest_factor(chunks[cut]) if cut == axis else 2
+        if factor > 5:
+            # nearly a prime: it stays whole if anything else can be cut
+            others = [i for i, size in enumerate(chunks) if i != axis and size > 1]
+            cut, factor = (max(others, key=lambda i: chunks[i]), 2) if others else (cut, factor)
+        pieces[cut] *= factor
+        chunks[cut] = -(-write[cut] // pieces[cut])
+    return tuple(chunks)
 
 
 def split(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -88,20 +131,6 @@ def longest(variable: "xr.Variable", dim: str) -> int | None:
     if variable.chunks is None:
         return None
     return int(max(variable.chunks[variable.dims.index(dim)]))
-
-
-def aligned(variable: "xr.Variable", grid: Grid) -> "xr.Variable":
-    """Return a variable whose Dask chunks each cover whole files of a grid.
-
-    The variable begins where a file does. Chunks that fit stay as they are.
-    """
-    if variable.chunks is None:
-        return variable
-    new = {}
-    for dim, lengths, size in zip(variable.dims, variable.chunks, grid.write, strict=True):
-        if any(length % size for length in lengths[:-1]):
-            new[dim] = -(-max(lengths) // size) * size
-    return variable.chunk(new) if new else variable
 
 
 def _shape(

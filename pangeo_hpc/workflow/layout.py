@@ -6,13 +6,12 @@ variable: a region that cuts a shard loses rows without a word when its data are
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc.errors import Problem, RequestRefused
-from pangeo_hpc.units import MIB
-from pangeo_hpc.workflow.grid import Grid, chosen, given, longest
+from pangeo_hpc.workflow.grid import LARGEST_SHARD, SHARD, Grid, chosen, given, longest
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,11 +34,26 @@ _ENCODING = (
     "_Unsigned",
 )
 
-# How much of data that are in memory goes into one unit; Dask's chunks decide otherwise.
-IN_MEMORY_UNIT = 128 * MIB
+# Into how many units an output is cut at least, where Dask's chunks allow it.
+_UNITS = 32
+# The chunk of what grows step by step and is written whole, such as the time coordinate.
+_GROWING_CHUNK = 16_384
+
+COORDINATES, STATIC, GATHERED = "coordinates", "static", "gathered"
 
 
-COORDINATES, STATIC = "coordinates", "static"
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks of an output; None where we choose.
+
+    `encoding` has the keys of each variable that Xarray understands, `append` is the dimension
+    along which the output grows.
+    """
+
+    along: str | None = None
+    unit: int | None = None
+    encoding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    append: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +77,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one output is written.
+    """How one group of an output is written.
 
     `early` variables are small or whole in memory and come with the template, `static` ones are
-    computed once, `by_unit` ones in ranges of `unit` steps along `along`. `grids` are the chunks
-    and shards of the last two.
+    computed once, `by_unit` ones in ranges of `unit` steps along `along`. `gathered` ones are so
+    small that they are one file each: they are computed in the same ranges, and put together at the
+    end. `grids` are the chunks and shards of all but the early ones.
     """
 
     along: str | None
@@ -76,82 +91,162 @@ class Layout:
     early: tuple[str, ...]
     static: tuple[str, ...]
     by_unit: tuple[str, ...]
+    gathered: tuple[str, ...]
     grids: Mapping[str, Grid]
+    append: str | None = None
 
     def units(self) -> Iterator[Unit]:
-        """Return the units in the order in which they are computed.
-
-        The first one, the coordinates, is there as soon as the template is.
-        """
-        yield Unit(COORDINATES, self.early)
+        """Return the units in the order in which they are computed, without the coordinates."""
         if self.static:
             yield Unit(STATIC, self.static)
-        for index, start in enumerate(range(0, self.length, self.unit)):
+        names = self.by_unit + self.gathered
+        for index, start in enumerate(range(0, self.length if names else 0, self.unit)):
             stop = min(start + self.unit, self.length)
-            yield Unit(f"unit-{index:06}", self.by_unit, self.along, start, stop)
+            yield Unit(f"unit-{index:06}", names, self.along, start, stop)
+
+    @property
+    def coordinates(self) -> Unit:
+        """Return the unit that is there as soon as the template is."""
+        return Unit(COORDINATES, self.early)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all variables."""
+        return self.early + self.static + self.by_unit + self.gathered
+
+    def grown(self, length: int) -> "Layout":
+        """Return the layout of an output that has become longer."""
+        return replace(self, length=length)
+
+    def dump(self) -> dict[str, Any]:
+        """Return it in plain words, as the ledger keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, kept: Mapping[str, Any]) -> "Layout":
+        """Return a layout from what the ledger keeps."""
+        lists = {key: tuple(kept[key]) for key in ("early", "static", "by_unit", "gathered")}
+        grids = {
+            name: Grid(tuple(each["chunks"]), tuple(each["shards"]) if each["shards"] else None)
+            for name, each in kept["grids"].items()
+        }
+        return cls(**{**kept, **lists, "grids": grids})
 
 
-def decide(
-    ds: "xr.Dataset",
-    *,
-    along: str | None = None,
-    unit: int | None = None,
-    encoding: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Layout:
+def decide(ds: "xr.Dataset", asked: Asked) -> Layout:
     """Return the layout of a dataset.
 
-    `along` is the dimension to cut, `unit` how many of its steps a unit has; both are chosen from
-    the largest variable and its Dask chunks if not given. Raise RequestRefused with everything that
-    does not fit, a unit or Dask chunks that cut a shard among it.
+    The dimension to cut and the steps of a unit are chosen from the largest variable and its Dask
+    chunks if not given. Raise RequestRefused with everything that does not fit, a unit that cuts a
+    shard among it.
     """
-    asked = encoding or {}
-    problems = _names(ds, along, asked)
+    problems = check(ds, asked)
     if problems:
         raise RequestRefused(problems)
-    along = along or _dimension(ds)
+    along = asked.along or asked.append or _dimension(ds)
     early, static, by_unit = _sort(ds, along)
     fixed: dict[str, Grid] = {}
     for name in (*static, *by_unit):
         problems += _known(name, ds.variables[name])
-        grid = given(name, ds.variables[name], asked.get(name, {}), problems)
+        grid = given(name, ds.variables[name], asked.encoding.get(name, {}), problems)
         if grid is not None:
             fixed[name] = grid
     if problems:
         raise RequestRefused(problems)
-    length = ds.sizes[along] if along is not None and by_unit else 0
-    steps = _steps(ds, along, by_unit, fixed, length, unit)
-    grids = {
-        name: fixed.get(name) or chosen(ds.variables[name], along, steps)
-        for name in (*static, *by_unit)
-    }
-    return Layout(along, length, steps, early, static, by_unit, grids)
+    length = ds.sizes[along] if along is not None and (by_unit or asked.append) else 0
+    gathered = tuple(name for name in by_unit if name not in fixed and _is_small(ds, name, asked))
+    steps = _steps(ds, along, by_unit, fixed, asked)
+    by_unit = tuple(name for name in by_unit if name not in gathered)
+    grids = {name: chosen(ds.variables[name], None, 0) for name in gathered}
+    for name in (*static, *by_unit):
+        grids[name] = fixed.get(name) or chosen(ds.variables[name], along, steps)
+    return Layout(along, length, steps, early, static, by_unit, gathered, grids, asked.append)
 
 
-def is_lazy(variable: "xr.Variable") -> bool:
-    """Tell whether a variable is backed by Dask."""
-    return variable.chunks is not None
+def check(ds: "xr.Dataset", asked: Asked) -> list[Problem]:
+    """Return what is wrong with the names of a dataset, and with what is asked by name."""
+    from xarray import indexes
 
-
-def _names(
-    ds: "xr.Dataset", along: str | None, encoding: Mapping[str, Mapping[str, Any]]
-) -> list[Problem]:
     problems = [
         Problem(str(name), "is not a text, as names in Zarr must be")
         for name in (*ds.variables, *ds.dims)
         if not isinstance(name, str)
     ]
-    if along is not None and along not in ds.dims:
-        dims = ", ".join(map(str, ds.dims)) or "none"
-        problems.append(Problem("along", f"{along!r} is no dimension of the data; it has: {dims}"))
-    for name, asked in encoding.items():
+    problems += [
+        Problem(str(name), "is a MultiIndex, which Zarr does not know", "reset_index() first")
+        for name, index in ds.xindexes.items()
+        if isinstance(index, indexes.PandasMultiIndex)
+    ]
+    for what, dim in (("along", asked.along), ("append", asked.append)):
+        if dim is not None and dim not in ds.dims:
+            dims = ", ".join(map(str, ds.dims)) or "none"
+            problems.append(Problem(what, f"{dim!r} is no dimension of the data; it has: {dims}"))
+    if asked.append and asked.along not in (None, asked.append):
+        text = f"is {asked.along!r}, but an output grows unit by unit along {asked.append!r}"
+        problems.append(Problem("along", text, "leave `along` out"))
+    for name, wishes in asked.encoding.items():
         if name not in ds.variables:
             problems.append(Problem(f"encoding.{name}", "no variable has this name"))
-        for key in asked:
+        for key in wishes:
             if key not in _ENCODING:
                 near = get_close_matches(key, _ENCODING, 1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_ENCODING)}"
                 problems.append(Problem(f"encoding.{name}.{key}", "there is no such key", hint))
     return problems
+
+
+def conflicts(layout: Layout, ds: "xr.Dataset", asked: Asked) -> list[str]:
+    """Return in words what is asked of an output otherwise than it was begun with.
+
+    What is not asked, and how Dask cuts the data, does not matter: the output keeps its layout.
+    """
+    told = []
+    for what, was, now in (
+        ("along", layout.along, asked.along),
+        ("unit", layout.unit, asked.unit and min(asked.unit, max(layout.unit, layout.length))),
+    ):
+        if now is not None and now != was:
+            told.append(f"{what} was {was!r} and is {now!r}")
+    problems: list[Problem] = []
+    for name, grid in layout.grids.items():
+        wish = given(name, ds.variables[name], asked.encoding.get(name, {}), problems)
+        if wish is not None and wish != grid:
+            told += [
+                f"encoding.{name}.{key} was {was!r} and is {now!r}"
+                for key in ("chunks", "shards")
+                if (was := getattr(grid, key)) != (now := getattr(wish, key))
+            ]
+    if problems:
+        raise RequestRefused(problems)
+    return told
+
+
+def early_grid(
+    name: str, variable: "xr.Variable", asked: Asked, append: str | None = None
+) -> Grid | None:
+    """Return the grid of a variable that comes with the template; None leaves it to Zarr.
+
+    It is one file. Of what grows, Zarr would make a chunk as long as it first is, and many small
+    files later.
+    """
+    wish = given(name, variable, asked.encoding.get(name, {}), [])
+    if wish is not None or not variable.ndim or not variable.size:
+        return wish
+    if append in variable.dims:
+        return Grid(
+            tuple(
+                _GROWING_CHUNK if dim == append else size
+                for dim, size in zip(variable.dims, variable.shape, strict=True)
+            )
+        )
+    if variable.dtype.kind in "OT":
+        return Grid(variable.shape)
+    return chosen(variable, None, 0)
+
+
+def is_lazy(variable: "xr.Variable") -> bool:
+    """Tell whether a variable is backed by Dask."""
+    return variable.chunks is not None
 
 
 def _known(name: str, variable: "xr.Variable") -> list[Problem]:
@@ -185,7 +280,9 @@ def _is_early(variable: "xr.Variable", indexed: bool, along: str | None) -> bool
     """
     if indexed or variable.size == 0 or variable.dtype.kind in "OT":
         return True
-    return not is_lazy(variable) and (along not in variable.dims or variable.ndim < 2)
+    if is_lazy(variable):
+        return False
+    return along not in variable.dims or (variable.ndim < 2 and variable.nbytes <= SHARD)
 
 
 def _dimension(ds: "xr.Dataset") -> str | None:
@@ -204,31 +301,59 @@ def _dimension(ds: "xr.Dataset") -> str | None:
     return str(largest.dims[0])
 
 
+def _is_small(ds: "xr.Dataset", name: str, asked: Asked) -> bool:
+    return asked.append is None and ds.variables[name].nbytes <= SHARD
+
+
 def _steps(
     ds: "xr.Dataset",
     along: str | None,
     by_unit: tuple[str, ...],
     fixed: Mapping[str, Grid],
-    length: int,
-    unit: int | None,
+    asked: Asked,
 ) -> int:
     """Return how many steps a unit has: a multiple of every given shard, or the whole length."""
     if along is None or not by_unit:
         return 1
+    length = ds.sizes[along]
     shards = {
         name: fixed[name].write[ds.variables[name].dims.index(along)]
         for name in by_unit
         if name in fixed
     }
     common = math.lcm(*shards.values())
+    unit = asked.unit
     if unit is None:
-        lengths = [n for name in by_unit if (n := longest(ds.variables[name], along))]
-        per_step = sum(ds.variables[name].nbytes for name in by_unit) // length
-        wanted = max(lengths, default=max(1, IN_MEMORY_UNIT // max(1, per_step)))
-        return min(math.ceil(wanted / common) * common, length)
-    if unit < 1 or (unit < length and unit % common):
+        steps = math.ceil(_wanted(ds, along, by_unit, asked) / common) * common
+        return steps if asked.append else min(steps, length)
+    if unit < 1 or (unit % common and (unit < length or asked.append)):
         told = ", ".join(f"{name} {size}" for name, size in shards.items())
         text = f"{unit} steps along {along} would cut shards (or chunks) in two: {told}"
         text = text if unit > 0 else f"{unit} is no number of steps"
         raise RequestRefused([Problem("unit", text, f"give a multiple of {common}")])
-    return min(unit, length)
+    return unit if asked.append else min(unit, length)
+
+
+def _wanted(ds: "xr.Dataset", along: str, by_unit: tuple[str, ...], asked: Asked) -> int:
+    """Return how many steps make good files of the largest variable, in whole Dask chunks."""
+    largest = max((ds.variables[name] for name in by_unit), key=lambda each: each.nbytes)
+    step = max(1, largest.nbytes // largest.sizes[along])
+    if asked.append:
+        size = SHARD
+    elif largest.nbytes <= SHARD:
+        size = largest.nbytes // _UNITS
+    else:
+        size = min(max(largest.nbytes // _UNITS, SHARD), LARGEST_SHARD)
+    steps = max(1, math.ceil(size / step))
+    # a Dask chunk that is cut would be computed once for each part
+    lengths = [
+        n
+        for name in by_unit
+        if 2 * ds.variables[name].nbytes >= largest.nbytes
+        and (n := longest(ds.variables[name], along))
+    ]
+    chunk = max(lengths, default=1)
+    if asked.append and chunk >= largest.sizes[along] and chunk < steps:
+        # a short beginning in one chunk says nothing of what comes
+        chunk = 1
+    return math.ceil(steps / chunk) * chunk

@@ -1,20 +1,24 @@
 """What is finished of an output: one small durable file per unit, below the run's folder.
 
-``ledger/<output>/template.json`` says what the output is made from; ``ledger/<output>/<token>/``
-holds the units. The token is also in the store itself, so that a store which was removed or
-replaced is never taken for the one the ledger tells of.
+``ledger/<output>/template.json`` says how the output is laid out; ``ledger/<output>/<token>/``
+holds the units, ``digests/`` what stands behind their digests. The token is also in the store
+itself, so that a store which was removed or replaced is never taken for the one of the ledger.
 """
 
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import files
+from pangeo_hpc.workflow.digest import Digest
 from pangeo_hpc.workflow.lease import Lease
+
+FORMAT = 2
+_DIGESTS = "digests"
 
 
 class Ledger:
@@ -30,32 +34,24 @@ class Ledger:
         """Return the mark of the store this ledger tells of, None for a new output."""
         return self.template.get("token")
 
-    def begin(
-        self,
-        token: str,
-        output: Path,
-        identity: Mapping[str, Any],
-        *,
-        forced: str | None,
-        replaces: str | None,
-    ) -> None:
+    def begin(self, token: str, output: Path, **facts: Any) -> None:
         """Note that an output is about to be made, and forget the units of an earlier one.
 
-        `replaces` is the mark of what is in its place, None if nothing is.
+        Among the facts are its `structure`, its `layouts`, the mark `forced`, and `replaces`, the
+        mark of what is in its place, None if nothing is.
         """
         files.make_directory(self.directory)
         for old in self.directory.iterdir():
-            if old.is_dir():
+            if old.is_dir() and old.name != _DIGESTS:
                 shutil.rmtree(old)
         files.make_directory(self.directory / token)
-        self.template = {
-            "format": 1,
-            "output": str(output),
-            "token": token,
-            "identity": plain(identity),
-            "forced": forced,
-            "replaces": replaces,
-        }
+        self.template = {"format": FORMAT, "output": str(output), "token": token, **plain(facts)}
+        files.write_json(self.directory / "template.json", self.template)
+
+    def change(self, **facts: Any) -> None:
+        """Note of the same output what has become otherwise."""
+        self._lease.check()
+        self.template = {**self.template, **plain(facts)}
         files.write_json(self.directory / "template.json", self.template)
 
     def finished(self) -> dict[str, dict[str, Any]]:
@@ -64,19 +60,49 @@ class Ledger:
             return {}
         entries = {}
         for path in sorted((self.directory / self.token).glob("*.json")):
-            entries[path.stem] = dict(files.read_json(path))
+            entries[path.name.removesuffix(".json")] = dict(files.read_json(path))
         return entries
 
-    def commit(self, key: str, facts: Mapping[str, Any]) -> None:
-        """Note that a unit is finished and on the disk. Raise RunBusy if the run is not ours."""
-        self._lease.check()
-        holder = self._lease.holder
-        entry = {"format": 1, "unit": key, "holder": holder.number, "job": holder.job_id, **facts}
-        files.write_json(self.directory / str(self.token) / f"{key}.json", entry)
+    def commit(self, key: str, digest: Digest, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Note that a unit is finished and on the disk, and what made it; return the entry.
 
-    def forget(self, key: str) -> None:
-        """Take back an entry whose files are gone."""
-        (self.directory / str(self.token) / f"{key}.json").unlink(missing_ok=True)
+        Raise RunBusy if the run is not ours.
+        """
+        self._lease.check()
+        self._keep(digest)
+        holder = self._lease.holder
+        entry = {"format": FORMAT, "unit": key, "digest": digest.text}
+        entry |= {"holder": holder.number, "job": holder.job_id, **facts}
+        files.write_json(self._entry(key), entry)
+        return entry
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Take back entries whose files are gone, or are about to be written again."""
+        gone = [self._entry(key) for key in keys]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        if gone:
+            files.sync_directory(gone[0].parent)
+
+    def made_by(self, digest: str) -> dict[str, Any]:
+        """Return what stands behind a digest of this ledger."""
+        try:
+            kept: dict[str, Any] = files.read_json(self._digest(digest))
+        except FileNotFoundError:
+            return {}
+        return kept
+
+    def _keep(self, digest: Digest) -> None:
+        path = self._digest(digest.text)
+        if not path.exists():
+            files.make_directory(path.parent)
+            files.write_json(path, digest.dump())
+
+    def _digest(self, digest: str) -> Path:
+        return self.directory / _DIGESTS / f"{digest}.json"
+
+    def _entry(self, key: str) -> Path:
+        return self.directory / str(self.token) / f"{key}.json"
 
     def _read_template(self) -> dict[str, Any]:
         try:
@@ -100,18 +126,14 @@ def plain(value: Any) -> Any:
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return in words what differs between two identities."""
+    """Return in words what differs between two structures."""
     old, new = _flat(was), _flat(now)
     told = []
     for key in dict.fromkeys((*old, *new)):
         # as text, since NaN is a fill value and not equal to itself
         if key in old and key in new and json.dumps(old[key]) == json.dumps(new[key]):
             continue
-        if key == "code":
-            told.append("the script has changed")
-        elif key.startswith("inputs."):
-            told.append(f"input {key.removeprefix('inputs.')} has changed")
-        elif key not in old:
+        if key not in old:
             told.append(f"{key} is new: {new[key]!r}")
         elif key not in new:
             told.append(f"{key} is gone: {old[key]!r}")

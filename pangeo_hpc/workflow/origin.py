@@ -1,4 +1,4 @@
-"""Where an output comes from: what is compared before going on, and what its attributes tell."""
+"""Where an output comes from: what its attributes tell of that."""
 
 import getpass
 import hashlib
@@ -8,17 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pangeo_hpc import files
+from pangeo_hpc.workflow.digest import digest_of_packages, installed
 from pangeo_hpc.workflow.holder import Holder, moment
-from pangeo_hpc.workflow.layout import Layout
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 PREFIX = "pangeo_hpc_"
 TOKEN, STATE, JOBS = f"{PREFIX}id", f"{PREFIX}state", f"{PREFIX}jobs"
+# The digests of what made the units, and a note where some were kept that something else made.
+DIGESTS, KEPT = f"{PREFIX}digests", f"{PREFIX}kept"
 UNFINISHED, COMPLETE = "unfinished", "complete"
 _TOLD = ("pangeo-hpc", "xarray", "zarr", "dask", "numpy")
 
@@ -26,39 +25,6 @@ _TOLD = ("pangeo-hpc", "xarray", "zarr", "dask", "numpy")
 def digest_of_code(script: Path | None) -> str | None:
     """Return a digest of a script's bytes, None in a notebook or an interactive session."""
     return hashlib.sha256(script.read_bytes()).hexdigest() if script else None
-
-
-def identity(
-    ds: "xr.Dataset",
-    layout: Layout,
-    encoding: Mapping[str, Mapping[str, Any]],
-    *,
-    code: str | None,
-    inputs: Mapping[str, str],
-    key: str | None,
-) -> dict[str, Any]:
-    """Return what must be equal for two attempts to write into one store.
-
-    A `key`, with which a person names what is computed, takes the place of the code.
-    """
-    variables = {}
-    for name, variable in ds.variables.items():
-        grid = layout.grids.get(str(name))
-        variables[str(name)] = {
-            "dims": variable.dims,
-            "shape": variable.shape,
-            "dtype": str(variable.dtype),
-            "encoding": {**variable.encoding, **encoding.get(str(name), {})},
-            **(grid.encoding if grid else {}),
-        }
-    return {
-        "code": code if key is None else None,
-        "key": key,
-        "inputs": dict(inputs),
-        "along": layout.along,
-        "unit": layout.unit,
-        "variables": variables,
-    }
 
 
 def describe(record: Mapping[str, Any], code: str | None, holder: Holder) -> dict[str, str]:
@@ -91,9 +57,7 @@ def _versions() -> dict[str, str]:
 
 def _environment() -> str:
     """Return the running environment's prefix and a digest of all that is installed in it."""
-    installed = {f"{each.name}=={each.version}" for each in metadata.distributions()}
-    digest = hashlib.sha256("\n".join(sorted(installed)).encode()).hexdigest()
-    return f"{sys.prefix} sha256:{digest}"
+    return f"{sys.prefix} sha256:{digest_of_packages(installed())}"
 
 
 def metadata_of(store: Path) -> dict[str, Any] | None:

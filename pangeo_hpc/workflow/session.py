@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FORCE = "PANGEO_HPC_FORCE"
+KEEP = "PANGEO_HPC_KEEP"
 
 
 def start(
@@ -107,6 +108,7 @@ class Run:
                 code=origin.digest_of_code(self._script),
                 inputs=self._inputs,
                 forced=_forced(held.holder),
+                keep=KEEP in os.environ,
             )
             if self._asked_dask is not None:
                 self._start_dask(stack, self._asked_dask)
@@ -154,37 +156,35 @@ class Run:
 
     def write_zarr(
         self,
-        ds: "xr.Dataset | xr.DataArray",
+        ds: "xr.Dataset | xr.DataArray | xr.DataTree",
         path: str | Path,
         *,
         along: str | None = None,
         unit: int | None = None,
-        encoding: Mapping[str, Mapping[str, Any]] | None = None,
+        encoding: Mapping[str, Any] | None = None,
         key: str | None = None,
+        append: str | None = None,
+        group: str | None = None,
     ) -> Path:
         """Compute a dataset and write it as Zarr, unit by unit; return where it is.
 
-        A unit is `unit` steps of the dimension `along`; both follow the largest variable's Dask
-        chunks if not given. What an earlier attempt finished is not computed again, provided that
-        the script, the inputs and the layout are the same; with `key`, the text that names what is
-        computed, the script may change. Chunks and shards in `encoding` are kept to.
+        A unit is `unit` steps of the dimension `along`, whole shards of 64 to 256 MiB if not said
+        otherwise; chunks and shards in `encoding` are kept to. Units that an earlier attempt
+        finished are not computed again; those that another script, environment or input made are,
+        unless ``--keep``. `key`, a text that names what is computed, takes the place of script and
+        environment there. With `append`, a dimension, steps after those that are there are added.
+        `group` writes into a group of the store; a DataTree brings its own.
 
-        Raise UsageError if the store at `path` is not this run's or was begun from something else,
-        RequestRefused for a layout that does not fit, StoppedInTime before the walltime ends, and
+        Raise UsageError if the store at `path` is not this run's or is laid out otherwise,
+        RequestRefused for what cannot be written so, StoppedInTime before the walltime ends, and
         RunBusy if another attempt took the run over.
         """
+        from pangeo_hpc.workflow.layout import Asked
         from pangeo_hpc.workflow.writing import write
 
-        attempt = self._entered
-        return write(
-            attempt,
-            _dataset(ds),
-            self.output(path).absolute(),
-            along=along,
-            unit=unit,
-            encoding=encoding,
-            key=key,
-        ).path
+        asked = Asked(along=along, unit=unit, encoding=encoding or {}, append=append)
+        target = self.output(path).absolute()
+        return write(self._entered, ds, target, asked, group=group, key=key).path
 
     @property
     def _entered(self) -> Attempt:
@@ -228,16 +228,6 @@ class Run:
 
         self.cluster = stack.enter_context(start_cluster(site=self._site(), **asked))
         self.client = stack.enter_context(self.cluster.get_client())
-
-
-def _dataset(data: "xr.Dataset | xr.DataArray") -> "xr.Dataset":
-    import xarray as xr
-
-    if isinstance(data, xr.Dataset):
-        return data
-    if data.name is None:
-        raise UsageError("the array has no name", hint="give it one: array.rename('tas')")
-    return data.to_dataset()
 
 
 def _main_program() -> tuple[Path | None, list[str]]:

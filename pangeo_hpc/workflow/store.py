@@ -24,6 +24,11 @@ class DurableStore(WrapperStore[LocalStore]):
         super().__init__(store)
         self._fence = fence
 
+    @property
+    def fence(self) -> Fence:
+        """Return what keeps a stale attempt from writing."""
+        return self._fence
+
     @classmethod
     def at(cls, path: Path, fence: Fence) -> Self:
         """Return the store in a directory, which is made by the first write."""

@@ -2,46 +2,21 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import files
 from pangeo_hpc.errors import UsageError
-from pangeo_hpc.workflow.layout import Layout, is_lazy
+from pangeo_hpc.workflow.layout import Layout, early_grid, is_lazy
 from pangeo_hpc.workflow.lease import Lease
 from pangeo_hpc.workflow.origin import PREFIX, STATE, TOKEN, UNFINISHED, attributes
+from pangeo_hpc.workflow.parts import Part
 from pangeo_hpc.workflow.store import DurableStore
 
 if TYPE_CHECKING:
     import xarray as xr
-
-# How the source of a variable was stored; how values are packed (dtype, units, fill) is kept.
-_OF_THE_SOURCE = {
-    "cache_metadata",
-    "chunk_key_encoding",
-    "chunks",
-    "compressor",
-    "compressors",
-    "filters",
-    "order",
-    "preferred_chunks",
-    "serializer",
-    "shards",
-    "write_empty_chunks",
-}
-
-
-def without_storage(ds: "xr.Dataset") -> "xr.Dataset":
-    """Return a dataset whose variables have forgotten how their source was chunked and packed."""
-    result = ds.copy()
-    for variable in result.variables.values():
-        variable.encoding = {
-            key: value for key, value in variable.encoding.items() if key not in _OF_THE_SOURCE
-        }
-    return result
-
 
 def loaded(ds: "xr.Dataset", layout: Layout) -> "xr.Dataset":
     """Return a dataset whose early variables are in memory, computed together."""
@@ -55,52 +30,119 @@ def loaded(ds: "xr.Dataset", layout: Layout) -> "xr.Dataset":
 
 
 def create(
-    ds: "xr.Dataset",
-    layout: Layout,
-    target: Path,
-    *,
-    token: str,
-    told: Mapping[str, str],
-    encoding: Mapping[str, Mapping[str, Any]],
-    lease: Lease,
+    parts: Sequence[Part], target: Path, *, token: str, told: Mapping[str, str], lease: Lease
 ) -> None:
-    """Make the store of a dataset with its early variables, and nothing yet of the others.
+    """Make the store of an output with its early variables, and nothing yet of the others.
 
     It is made beside its place and takes it by one rename, instead of whatever was there.
     """
-    import dask.array
-
-    empty = {
-        name: dask.array.zeros(ds.variables[name].shape, dtype=ds.variables[name].dtype, chunks=-1)
-        for name in (*layout.static, *layout.by_unit)
-    }
-    template = _with_data(ds, empty)
-    # an input that one of our runs wrote brings its own origin along
-    kept = {k: value for k, value in ds.attrs.items() if not str(k).startswith(PREFIX)}
-    template.attrs = {**kept, **told, TOKEN: token, STATE: UNFINISHED}
-    # set here, since an encoding given to to_zarr takes the place of all that a variable has
-    for key, variable in template.variables.items():
-        grid = layout.grids.get(str(key))
-        variable.encoding |= {**encoding.get(str(key), {}), **(grid.encoding if grid else {})}
     draft = _beside(target, token, "partial")
     files.make_directory(target.parent)
     with stable(), files.refusals(target):
-        template.to_zarr(
-            DurableStore.at(draft, lease.fence),
-            mode="w",
-            compute=False,
-            zarr_format=3,
-            consolidated=False,
-            write_empty_chunks=True,
-        )
+        for part in parts:
+            template = _empty(part)
+            if not part.group:
+                template.attrs |= {**told, TOKEN: token, STATE: UNFINISHED}
+            template.to_zarr(
+                DurableStore.at(draft, lease.fence),
+                mode="a" if part.group else "w",
+                group=part.group or None,
+                compute=False,
+                zarr_format=3,
+                consolidated=False,
+                write_empty_chunks=True,
+                safe_chunks=False,
+            )
     lease.check()
     _place(draft, target, _beside(target, token, "old"))
 
 
+def _empty(part: Part) -> "xr.Dataset":
+    """Return a part's dataset with its early values, and zeros for the others."""
+    import dask.array
+
+    layout = part.layout
+    ds = loaded(part.ds, layout)
+    template = _with_data(
+        ds,
+        {
+            name: dask.array.zeros(
+                ds.variables[name].shape, dtype=ds.variables[name].dtype, chunks=-1
+            )
+            for name in layout.names
+            if name not in layout.early
+        },
+    )
+    # an input that one of our runs wrote brings its own origin along
+    template.attrs = {k: v for k, v in ds.attrs.items() if not str(k).startswith(PREFIX)}
+    # set here, since an encoding given to to_zarr takes the place of all that a variable has
+    for key, variable in template.variables.items():
+        name = str(key)
+        wishes = {
+            k: v
+            for k, v in part.asked.encoding.get(name, {}).items()
+            if k not in ("chunks", "shards")
+        }
+        grid = layout.grids.get(name) or early_grid(name, variable, part.asked, layout.append)
+        variable.encoding |= {**wishes, **(grid.encoding if grid else {})}
+    return template
+
+
+def tell(target: Path, told: Mapping[str, str], lease: Lease) -> None:
+    """Change attributes of a store in one step, or take away those that are "".
+
+    Its consolidated metadata stay as they are.
+    """
+    lease.check()
+    path = target / "zarr.json"
+    metadata = files.read_json(path)
+    attributes = metadata["attributes"] | told
+    metadata["attributes"] = {k: v for k, v in attributes.items() if told.get(k, v) != ""}
+    files.write_json(path, metadata)
+
+
+def consolidate(target: Path, lease: Lease) -> None:
+    """Put the metadata of all variables into the file that readers open first."""
+    import zarr
+
+    lease.check()
+    with stable(), files.refusals(target):
+        zarr.consolidate_metadata(DurableStore.at(target, lease.fence), zarr_format=3)
+
+
+def pieces(target: Path, token: str) -> Path:
+    """Return the folder beside a store that keeps the pieces of its gathered variables."""
+    return _beside(target, token, "pieces")
+
+
+def parents(target: Path, group: str) -> None:
+    """Make the groups above a group that is an output of its own.
+
+    Raise UsageError for a store that was finished without it: its consolidated metadata would not
+    know the group.
+    """
+    for place in [target, *(target.joinpath(*p) for p in _above(group))]:
+        metadata = files.make_directory(place) / "zarr.json"
+        try:
+            found = files.read_json(metadata)
+        except FileNotFoundError:
+            files.write_json(metadata, {"zarr_format": 3, "node_type": "group", "attributes": {}})
+            continue
+        if found.get("consolidated_metadata"):
+            text = f"{place} has consolidated metadata, which would not know a new group {group}"
+            raise UsageError(text, hint="write all groups by group=NAME, or at once as a DataTree")
+
+
+def _above(group: str) -> Iterator[list[str]]:
+    names = group.split("/")
+    for depth in range(1, len(names)):
+        yield names[:depth]
+
+
 def sweep(target: Path, token: str) -> None:
     """Remove what an interrupted attempt to make a store left beside its place."""
-    for left in (_beside(target, token, "partial"), _beside(target, token, "old")):
-        _remove(left)
+    for kind in ("partial", "old"):
+        _remove(_beside(target, token, kind))
 
 
 def mark(target: Path) -> str | None:
@@ -135,6 +177,11 @@ def _place(draft: Path, target: Path, old: Path) -> None:
         draft.rename(target)
         files.sync_directory(target.parent)
     _remove(old)
+
+
+def sweep_pieces(target: Path, token: str) -> None:
+    """Remove the pieces of gathered variables, which are put together or of no use any more."""
+    _remove(pieces(target, token))
 
 
 def _beside(target: Path, token: str, kind: str) -> Path:

@@ -2,28 +2,29 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pangeo_hpc.errors import StoppedInTime, UsageError
+from pangeo_hpc.errors import Problem, RequestRefused, UsageError
 from pangeo_hpc.workflow import template
 from pangeo_hpc.workflow.attempt import Attempt, Written
-from pangeo_hpc.workflow.deadline import Pace
-from pangeo_hpc.workflow.grid import aligned
-from pangeo_hpc.workflow.layout import COORDINATES, Layout, Unit, decide
-from pangeo_hpc.workflow.ledger import Ledger, differences, plain
-from pangeo_hpc.workflow.origin import (
-    COMPLETE,
-    JOBS,
-    STATE,
-    UNFINISHED,
-    describe,
-    identity,
-    is_complete,
+from pangeo_hpc.workflow.digest import Digest, changes, digest, shown
+from pangeo_hpc.workflow.growing import Growing, check_first
+from pangeo_hpc.workflow.layout import COORDINATES, GATHERED, Asked
+from pangeo_hpc.workflow.ledger import FORMAT, Ledger, differences, plain
+from pangeo_hpc.workflow.origin import describe
+from pangeo_hpc.workflow.output import Output, stale
+from pangeo_hpc.workflow.parts import (
+    Part,
+    asked_otherwise,
+    known_parts,
+    new_parts,
+    nodes,
+    split,
+    structure,
 )
-from pangeo_hpc.workflow.presence import incomplete, lacks_metadata
-from pangeo_hpc.workflow.store import DurableStore, survey
+from pangeo_hpc.workflow.presence import lacks_metadata
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,178 +32,191 @@ if TYPE_CHECKING:
 
 def write(
     attempt: Attempt,
-    ds: "xr.Dataset",
+    data: "xr.Dataset | xr.DataArray | xr.DataTree",
     target: Path,
+    asked: Asked,
     *,
-    along: str | None,
-    unit: int | None,
-    encoding: Mapping[str, Mapping[str, Any]] | None,
-    key: str | None,
+    group: str | None = None,
+    key: str | None = None,
 ) -> Written:
     """Write a dataset to a Zarr store, without the units that are there already.
 
-    Raise UsageError if the store is not of this run or was begun from something else, StoppedInTime
-    before the walltime ends, and RunBusy if another attempt took the run over.
+    Raise UsageError if the store is not of this run or is laid out otherwise, RequestRefused for
+    what cannot be written so, StoppedInTime before the walltime ends, and RunBusy if another
+    attempt took the run over.
     """
     began = time.monotonic()
-    ds = template.without_storage(ds)
-    layout = decide(ds, along=along, unit=unit, encoding=encoding)
-    now = identity(ds, layout, encoding or {}, code=attempt.code, inputs=attempt.inputs, key=key)
-    ledger = Ledger(attempt.folder, target, attempt.lease)
+    groups = nodes(data)
+    wishes = split(asked, groups)
+    if asked.append:
+        check_first(groups[""], asked.append)
+    place = _place(target, group)
+    now = digest(_script(attempt), attempt.code, attempt.inputs, key)
+    result = Written(place, 0)
+    writing = _Writing(attempt, groups, wishes, place, asked.append, now, result)
     attempt.lease.check()
-    if ledger.token is not None:
-        template.sweep(target, ledger.token)
-    goes_on = _goes_on(attempt, ledger, target, now)
-    if goes_on and lacks_metadata(target, layout):
-        attempt.progress.say(f"{target.name}: its metadata is no longer whole; it is made again")
-        goes_on = False
-    if not goes_on:
-        _start_over(attempt, ledger, ds, layout, target, encoding or {}, now)
-    output = _Output(attempt, ledger, ds, layout, target)
-    result = output.write_units()
-    result.bytes = output.finish()
+    if group is not None:
+        template.parents(target, group)
+    writing.go()
     result.complete = True
     result.seconds = time.monotonic() - began
     return result
 
 
-def _goes_on(attempt: Attempt, ledger: Ledger, target: Path, now: Mapping[str, Any]) -> bool:
-    """Tell whether the store that is there is ours to complete; if not, it may be made anew.
-
-    Raise UsageError where a store is in the way.
-    """
-    there, begun = template.mark(target), ledger.template
-    if attempt.forced is not None and begun.get("forced") != attempt.forced:
-        return False
-    if there is None or (there == begun.get("replaces") and not ledger.finished()):
-        # never made, removed since, or its making was interrupted
-        return False
-    if there != ledger.token:
-        told = "somebody replaced it" if begun else "this run did not write it"
-        text = f"{target} is there already, and {told}"
-        raise UsageError(text, hint="remove it, write elsewhere, or start over with --force")
-    changed = differences(begun["identity"], plain(now))
-    if changed:
-        text = "\n".join((f"{target} was begun from something else:", *changed))
-        hint = "start over with --force, or give the run another --name and output"
-        raise UsageError(text, hint=hint)
-    return True
-
-
-def _start_over(
-    attempt: Attempt,
-    ledger: Ledger,
-    ds: "xr.Dataset",
-    layout: Layout,
-    target: Path,
-    encoding: Mapping[str, Mapping[str, Any]],
-    now: Mapping[str, Any],
-) -> None:
-    began = time.monotonic()
-    token = secrets.token_hex(8)
-    there = template.mark(target)
-    ledger.begin(token, target, now, forced=attempt.forced, replaces=there)
-    template.create(
-        template.loaded(ds, layout),
-        layout,
-        target,
-        token=token,
-        told=describe(attempt.record, attempt.code, attempt.lease.holder),
-        encoding=encoding,
-        lease=attempt.lease,
-    )
-    ledger.commit(COORDINATES, {"seconds": round(time.monotonic() - began, 3)})
-
-
-class _Output:
-    """One output while its units are written."""
+class _Writing:
+    """One call: go on with the output that is there, or begin it."""
 
     def __init__(
-        self, attempt: Attempt, ledger: Ledger, ds: "xr.Dataset", layout: Layout, target: Path
+        self,
+        attempt: Attempt,
+        groups: "Mapping[str, xr.Dataset]",
+        asked: Mapping[str, Asked],
+        target: Path,
+        append: str | None,
+        now: Digest,
+        result: Written,
     ) -> None:
-        self.attempt, self.ledger, self.ds = attempt, ledger, ds
-        self.layout, self.target = layout, target
-        self.store = DurableStore.at(target, attempt.lease.fence)
-        self.done = ledger.finished()
-        for key in incomplete(ds, target, layout, self.done):
-            del self.done[key]
-            ledger.forget(key)
-            attempt.progress.say(f"{target.name}: {key} is no longer there, and is written again")
-        # the template is no measure of what computing takes
-        self.pace = Pace(e["seconds"] for key, e in self.done.items() if key != COORDINATES)
+        self._attempt, self._groups, self._asked = attempt, groups, asked
+        self._target, self._append, self._now, self._result = target, append, now, result
+        self._ledger = Ledger(attempt.folder, target, attempt.lease)
+        self._structure = plain(structure(groups, asked, append))
 
-    def write_units(self) -> Written:
-        """Compute and write what is missing, one unit after another."""
-        name = self.target.name
-        units = [u for u in self.layout.units() if u.key != COORDINATES or u.key not in self.done]
-        todo = [unit for unit in units if unit.key not in self.done]
-        result = Written(self.target, len(units), skipped=len(units) - len(todo))
-        self.attempt.outputs.append(result)
-        if todo and is_complete(self.target):
-            self._tell({STATE: UNFINISHED})
-        self.attempt.progress.begin(name, result.skipped, result.units)
-        try:
-            for unit in todo:
-                self._stop_in_time(result)
-                seconds = self._write(unit)
-                result.written += 1
-                result.first_unit = result.first_unit or time.monotonic()
-                self.pace.add(seconds)
-                self.attempt.progress.unit(name, seconds)
-        finally:
-            self.attempt.progress.end(name)
-        return result
+    def go(self) -> None:
+        """Write all that is to be written, and finish the output."""
+        if self._ledger.token is not None:
+            template.sweep(self._target, self._ledger.token)
+        parts = self._known() if self._is_ours() else None
+        if parts is not None and lacks_metadata(self._target, parts):
+            self._say("its metadata is no longer whole; it is made again")
+            self._start_over(parts)
+        elif parts is None:
+            parts = new_parts(self._groups, self._asked)
+            self._start_over(parts)
+        elif self._append is None and self._all_stale():
+            self._start_over(parts)
+        if self._append is None:
+            self._result.bytes = self._write(parts).finish()
+        else:
+            self._grow(parts[0])
 
-    def finish(self) -> int:
-        """Mark the store complete and consolidate its metadata; return its bytes."""
-        if not is_complete(self.target):
-            entries = self.ledger.finished().values()
-            jobs = sorted({str(entry["job"]) for entry in entries if entry["job"]})
-            self.attempt.lease.check()
-            self._tell({JOBS: ", ".join(jobs), STATE: COMPLETE})
-        return survey(self.target)[1]
+    def _grow(self, part: Part) -> None:
+        """Finish the record as it is, then add what is new."""
+        growing = Growing(self._attempt, self._ledger, part, self._target)
+        output = self._write([growing.current()])
+        if growing.grows:
+            # readers see a record that is whole before it grows
+            output.finish()
+            growing.extend(output.commit_coordinates)
+            output = self._write([growing.part])
+        self._result.bytes = output.finish()
 
-    def _tell(self, told: Mapping[str, str]) -> None:
-        """Change the store's attributes, and with them the consolidated metadata."""
-        import zarr
+    def _write(self, parts: Sequence[Part]) -> Output:
+        attempt = self._attempt
+        if self._result not in attempt.outputs:
+            attempt.outputs.append(self._result)
+        keeps = attempt.keep or self._append is not None
+        output = Output(attempt, self._ledger, parts, self._target, self._now, keeps=keeps)
+        output.write_units(self._result)
+        return output
 
-        with template.stable():
-            group = zarr.open_group(self.store, mode="r+", zarr_format=3, use_consolidated=False)
-            group.update_attributes({key: value for key, value in told.items() if value})
-            zarr.consolidate_metadata(self.store, zarr_format=3)
+    def _is_ours(self) -> bool:
+        """Tell whether the store that is there is ours to complete; if not, it may be made anew.
 
-    def _stop_in_time(self, result: Written) -> None:
-        why = self.attempt.signals.asked or self.attempt.deadline.too_late(self.pace)
-        if why:
-            done = result.skipped + result.written
-            text = (
-                f"run {self.attempt.folder.name} stopped in time: {done} of {result.units} units "
-                f"of {self.target.name} are written, {why}"
-            )
-            raise StoppedInTime(text, hint="run it again to go on")
-        self.attempt.lease.check()
+        Raise UsageError where a store is in the way.
+        """
+        there, begun = template.mark(self._target), self._ledger.template
+        forced = self._attempt.forced
+        if forced is not None and begun.get("forced") != forced:
+            return False
+        if there is None or (there == begun.get("replaces") and not self._ledger.finished()):
+            # never made, removed since, or its making was interrupted
+            return False
+        if there != self._ledger.token:
+            told = "somebody replaced it" if begun else "this run did not write it"
+            text = f"{self._target} is there already, and {told}"
+            raise UsageError(text, hint="remove it, write elsewhere, or start over with --force")
+        return True
 
-    def _write(self, unit: Unit) -> float:
-        """Compute and write one unit, and note it; return its seconds."""
-        import xarray as xr
+    def _known(self) -> list[Part]:
+        """Return the parts with the layout they were begun with.
 
+        Raise UsageError if it does not fit what is to be written now.
+        """
+        begun = self._ledger.template
+        if begun.get("format") != FORMAT:
+            text = f"{self._target} was begun by an earlier version of pangeo-hpc"
+            raise UsageError(text, hint="start over with --force")
+        told = differences(begun["structure"], self._structure)
+        parts: list[Part] = []
+        if not told:
+            parts = known_parts(self._groups, self._asked, begun["layouts"])
+            told = list(asked_otherwise(parts))
+        if told:
+            text = "\n".join((f"{self._target} was begun as something else:", *told))
+            hint = "start over with --force, or give the run another --name and output"
+            raise UsageError(text, hint=hint)
+        return parts
+
+    def _all_stale(self) -> bool:
+        """Tell whether nothing that is there is of use any more, and say what has changed."""
+        entries = self._ledger.finished()
+        old = stale(entries, self._now)
+        if not old:
+            return False
+        units = [key for keys in old.values() for key in keys if not key.endswith(COORDINATES)]
+        told = [
+            each
+            for made in old
+            for each in changes(self._ledger.made_by(made), self._now, _script(self._attempt))
+        ]
+        text = shown(list(dict.fromkeys(told)))
+        if self._attempt.keep:
+            self._say(f"{text}; {_units(len(units))} made before are kept")
+            return False
+        self._say(f"{text}; {_units(len(units))} made before are done again")
+        fresh = [k for k in entries if not k.endswith(GATHERED)]
+        return len(fresh) == sum(len(keys) for keys in old.values())
+
+    def _start_over(self, parts: Sequence[Part]) -> None:
+        attempt, ledger = self._attempt, self._ledger
         began = time.monotonic()
-        ds = template.loaded(self.ds, self.layout) if unit.key == COORDINATES else self.ds
-        parts = {}
-        for name in unit.names:
-            part = ds.variables[name].isel(unit.region or {})
-            grid = self.layout.grids.get(name)
-            parts[name] = aligned(part, grid) if grid else part
-        with template.stable():
-            xr.Dataset(parts).to_zarr(
-                self.store,
-                mode="r+",
-                region=unit.region,
-                consolidated=False,
-                write_empty_chunks=True,
-            )
-        seconds = time.monotonic() - began
-        self.ledger.commit(
-            unit.key, {"start": unit.start, "stop": unit.stop, "seconds": round(seconds, 3)}
+        if ledger.token is not None:
+            template.sweep_pieces(self._target, ledger.token)
+        token = secrets.token_hex(8)
+        ledger.begin(
+            token,
+            self._target,
+            structure=self._structure,
+            layouts={part.group: part.layout.dump() for part in parts},
+            forced=attempt.forced,
+            replaces=template.mark(self._target),
         )
-        return seconds
+        told = describe(attempt.record, attempt.code, attempt.lease.holder)
+        template.create(parts, self._target, token=token, told=told, lease=attempt.lease)
+        for part in parts:
+            facts: dict[str, Any] = {"seconds": round(time.monotonic() - began, 3)}
+            if self._append is not None:
+                facts["length"] = part.layout.length
+            ledger.commit(part.key(COORDINATES), self._now, facts)
+
+    def _say(self, text: str) -> None:
+        self._attempt.progress.say(f"{self._target.name}: {text}")
+
+
+def _place(target: Path, group: str | None) -> Path:
+    """Return where a group is. Raise RequestRefused for what is no name of a group."""
+    if group is None:
+        return target
+    names = group.strip("/").split("/")
+    if any(name in ("", ".", "..") or name.startswith("__") for name in names):
+        raise RequestRefused([Problem("group", f"{group!r} is no name of a group in Zarr")])
+    return target.joinpath(*names)
+
+
+def _script(attempt: Attempt) -> Path | None:
+    script = attempt.record.get("script")
+    return Path(script) if script and Path(script).is_absolute() else None
+
+
+def _units(number: int) -> str:
+    return f"{number} unit" if number == 1 else f"{number} units"

@@ -19,6 +19,7 @@ from pangeo_hpc.workflow.attempt import Attempt, Written
 from pangeo_hpc.workflow.deadline import Deadline
 from pangeo_hpc.workflow.ending import Signals
 from pangeo_hpc.workflow.holder import Holder, myself
+from pangeo_hpc.workflow.layout import Asked
 from pangeo_hpc.workflow.progress import Progress
 from pangeo_hpc.workflow.writing import write
 
@@ -57,6 +58,7 @@ def attempt(folder: Path) -> Begin:
         code: str | None = "code 1",
         inputs: dict[str, str] | None = None,
         forced: str | None = None,
+        keep: bool = False,
         deadline: Deadline | None = None,
     ) -> Iterator[Attempt]:
         held = lease.take(folder, myself(None, None), nobody_knows, patience=0)
@@ -72,6 +74,7 @@ def attempt(folder: Path) -> Begin:
                 code=code,
                 inputs=inputs or {},
                 forced=forced,
+                keep=keep,
             )
         finally:
             held.release()
@@ -88,9 +91,12 @@ def put(
     unit: int | None = None,
     encoding: Any = None,
     key: str | None = None,
+    append: str | None = None,
+    group: str | None = None,
 ) -> Written:
     """Write a dataset with the choices of `Run.write_zarr`."""
-    return write(attempt, ds, target, along=along, unit=unit, encoding=encoding, key=key)
+    asked = Asked(along=along, unit=unit, encoding=encoding or {}, append=append)
+    return write(attempt, ds, target, asked, group=group, key=key)
 
 
 def stamps(store: Path) -> dict[str, tuple[int, int]]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from pangeo_hpc.workflow.deadline import Deadline
 from tests.unit.workflow.conftest import Begin, put, stamps
 
 MONTHS = 24
+# small variables are one file each, unless a person wants files of a size
+FILES = {"tas": {"chunks": (3, 6)}}
 
 
 def everything() -> xr.Dataset:
@@ -68,6 +71,11 @@ def small(factor: float = 1.0, length: int = 12) -> xr.Dataset:
     return xr.Dataset({"tas": (("time", "x"), da.from_array(values, chunks=(3, 6)))})
 
 
+def told(attempt: Any) -> str:
+    """Return what an attempt has said so far."""
+    return str(attempt.progress._stream.getvalue())
+
+
 class Broken(Exception):
     """What a computation fails with."""
 
@@ -106,16 +114,16 @@ def test_attributes_say_what_wrote_it(attempt: Begin, folder: Path, tmp_path: Pa
     with attempt() as now:
         ds = small().assign_attrs(title="t", pangeo_hpc_jobs="of the input")
         path = put(now, ds, tmp_path / "out.zarr").path
-    told = opened(path).attrs
-    assert told["title"] == "t"
-    assert told["pangeo_hpc_state"] == "complete"
-    assert told["pangeo_hpc_run"] == "climatology"
-    assert told["pangeo_hpc_site"] == "here"
-    assert "pangeo_hpc_jobs" not in told
-    assert told["pangeo_hpc_script"] == "c.py"
-    assert told["pangeo_hpc_script_sha256"] == "code 1"
-    assert "xarray" in told["pangeo_hpc_versions"]
-    assert "sha256:" in told["pangeo_hpc_environment"]
+    found = opened(path).attrs
+    assert found["title"] == "t"
+    assert found["pangeo_hpc_state"] == "complete"
+    assert found["pangeo_hpc_run"] == "climatology"
+    assert found["pangeo_hpc_site"] == "here"
+    assert "pangeo_hpc_jobs" not in found
+    assert found["pangeo_hpc_script"] == "c.py"
+    assert found["pangeo_hpc_script_sha256"] == "code 1"
+    assert "xarray" in found["pangeo_hpc_versions"]
+    assert "sha256:" in found["pangeo_hpc_environment"]
     progress = json.loads((folder / "progress.json").read_text())
     assert (progress["done"], progress["total"], progress["format"]) == (4, 4, 1)
 
@@ -152,13 +160,13 @@ def test_a_rerun_goes_on(attempt: Begin, tmp_path: Path) -> None:
     """Finished units keep their files; the rest is computed, and equals an uninterrupted run."""
     target = tmp_path / "out.zarr"
     with attempt() as now, pytest.raises(Broken):
-        put(now, failing_from(small(), 6), target)
+        put(now, failing_from(small(), 6), target, encoding=FILES)
     half = stamps(target)
     assert {key for key in half if key.startswith("tas")} == {"tas/c/0/0", "tas/c/1/0"}
     assert opened(target).attrs["pangeo_hpc_state"] == "unfinished"
     assert zarr.open_group(target, mode="r").metadata.consolidated_metadata is None
     with attempt() as now:
-        done = put(now, small(), target)
+        done = put(now, small().chunk(time=5), target)
     assert (done.units, done.written, done.skipped) == (4, 2, 2)
     whole = stamps(target)
     assert {key: whole[key] for key in half} == half
@@ -170,8 +178,8 @@ def test_a_rerun_goes_on(attempt: Begin, tmp_path: Path) -> None:
     xr.testing.assert_equal(opened(target), opened(tmp_path / "other.zarr"))
 
 
-def test_units_of_different_work_are_never_mixed(attempt: Begin, tmp_path: Path) -> None:
-    """Another script, input, type or cut is refused, and the message says which it is."""
+def test_another_layout_is_refused(attempt: Begin, tmp_path: Path) -> None:
+    """Another type or cut does not go into the same arrays, and the message says which it is."""
     target = tmp_path / "out.zarr"
     with attempt(inputs={"in.nc": "1"}) as now:
         put(now, small(), target, encoding={"tas": {"_FillValue": np.nan}})
@@ -179,12 +187,11 @@ def test_units_of_different_work_are_never_mixed(attempt: Begin, tmp_path: Path)
     with attempt(code="code 2", inputs={"in.nc": "2"}) as now, pytest.raises(UsageError) as caught:
         put(now, small().astype("f4"), target, unit=6)
     assert caught.value.exit_code == Exit.USAGE
-    told = str(caught.value)
-    assert "the script has changed" in told
-    assert "input in.nc has changed" in told
-    assert "variables.tas.dtype was 'float64' and is 'float32'" in told
-    assert "unit was 3 and is 6" in told
-    assert "--force" in told
+    text = str(caught.value)
+    assert "variables.tas.dtype was 'float64' and is 'float32'" in text
+    assert "--force" in text
+    with attempt() as now, pytest.raises(UsageError, match="unit was 3 and is 6"):
+        put(now, small(), target, unit=6, encoding={"tas": {"_FillValue": np.nan}})
     assert stamps(target) == before
     # NaN is not equal to itself, and yet the same fill value
     with attempt(inputs={"in.nc": "1"}) as now:
@@ -197,8 +204,8 @@ def test_a_key_stands_for_the_script(attempt: Begin, tmp_path: Path) -> None:
         put(now, small(), tmp_path / "out.zarr", key="means, v1")
     with attempt(code="code 2") as now:
         assert put(now, small(), tmp_path / "out.zarr", key="means, v1").skipped == 4
-        with pytest.raises(UsageError, match="key was 'means, v1' and is 'means, v2'"):
-            put(now, small(), tmp_path / "out.zarr", key="means, v2")
+        assert put(now, small(), tmp_path / "out.zarr", key="means, v2").written == 4
+        assert "key was 'means, v1' and is 'means, v2'; 4 units" in told(now)
 
 
 def test_force_starts_over_once(attempt: Begin, tmp_path: Path) -> None:
@@ -251,16 +258,17 @@ def test_a_removed_output_is_made_again(attempt: Begin, tmp_path: Path) -> None:
 def test_purged_files_are_written_again(attempt: Begin, tmp_path: Path) -> None:
     """Scratch may lose single files; without them a unit would read as missing values."""
     ds, target = everything(), tmp_path / "out.zarr"
+    encoding = {"tas": {"chunks": (7, 2, 5)}, "mask": {"chunks": (2, 5)}}
     with attempt() as now:
-        put(now, ds, target)
+        put(now, ds, target, encoding=encoding)
     for lost in ("tas/c/1/0/0", "mask/c/0/0", "time/c/0"):
         (target / lost).unlink()
     with attempt() as now:
         done = put(now, ds, target)
-        told = now.progress._stream.getvalue()  # type: ignore[attr-defined]
+        said = told(now)
     # the coordinates count as a unit when they must be written again
     assert (done.units, done.written, done.skipped) == (6, 3, 3)
-    assert "unit-000001 is no longer there, and is written again" in told
+    assert "unit-000001 is no longer there, and is written again" in said
     xr.testing.assert_equal(opened(target), ds.compute())
     assert opened(target).attrs["pangeo_hpc_state"] == "complete"
 
@@ -273,6 +281,72 @@ def test_a_purge_may_take_the_metadata(attempt: Begin, tmp_path: Path) -> None:
     (target / "tas" / "zarr.json").unlink()
     with attempt() as now:
         assert put(now, small(), target).written == 4
+    np.testing.assert_array_equal(opened(target).tas, small().tas)
+
+
+def test_what_another_script_made_is_made_again(attempt: Begin, tmp_path: Path) -> None:
+    """And it is said what has changed; the output keeps its files' layout."""
+    target = tmp_path / "out.zarr"
+    with attempt(inputs={"in.nc": "1"}) as now:
+        put(now, small(), target, encoding=FILES)
+    with attempt(code="code 2", inputs={"in.nc": "2", "b.nc": "1"}) as now:
+        done = put(now, small(2.0).chunk(time=4), target)
+        said = told(now)
+    assert (done.units, done.written, done.skipped) == (4, 4, 0)
+    assert "the script has changed; input in.nc has changed; input b.nc is new; 4 units" in said
+    assert "are done again" in said
+    assert {key for key in stamps(target)} == {f"tas/c/{i}/0" for i in range(4)}
+    np.testing.assert_array_equal(opened(target).tas, small(2.0).tas)
+    assert opened(target).attrs["pangeo_hpc_script_sha256"] == "code 2"
+
+
+def test_keep_goes_on_with_what_is_missing(attempt: Begin, tmp_path: Path) -> None:
+    """Units of two scripts are in one output only if a person says so, and that is noted."""
+    target = tmp_path / "out.zarr"
+    with attempt() as now, pytest.raises(Broken):
+        put(now, failing_from(small(), 6), target, encoding=FILES)
+    with attempt(code="code 2", keep=True) as now:
+        done = put(now, small(2.0), target)
+        assert "the script has changed; 2 units made before are kept" in told(now)
+    assert (done.written, done.skipped) == (2, 2)
+    mixed = np.concatenate([small().tas[:6], small(2.0).tas[6:]])
+    found = opened(target)
+    np.testing.assert_array_equal(found.tas, mixed)
+    assert found.attrs["pangeo_hpc_kept"].startswith("2 units were made by an earlier script")
+    assert len(found.attrs["pangeo_hpc_digests"].split(", ")) == 2
+    assert found.attrs["pangeo_hpc_state"] == "complete"
+    before = stamps(target)
+    # without it, what is stale is done again, and nothing else
+    with attempt(code="code 2") as now, pytest.raises(Broken):
+        put(now, failing_from(small(2.0), 0), target)
+    assert opened(target).attrs["pangeo_hpc_state"] == "unfinished"
+    with attempt(code="code 2") as now:
+        done = put(now, small(2.0), target)
+    # the coordinates count as a unit when they must be written again
+    assert (done.units - done.written, done.skipped) == (2, 2)
+    found = opened(target)
+    np.testing.assert_array_equal(found.tas, small(2.0).tas)
+    assert "pangeo_hpc_kept" not in found.attrs
+    assert len(found.attrs["pangeo_hpc_digests"].split(", ")) == 1
+    assert {k: v for k, v in stamps(target).items() if k >= "tas/c/2"} == {
+        k: v for k, v in before.items() if k >= "tas/c/2"
+    }
+
+
+def test_a_unit_that_is_begun_again_is_not_taken_for_the_old_one(
+    attempt: Begin, tmp_path: Path
+) -> None:
+    """Back to the first script in the middle of a redo: what was touched is done again."""
+    target = tmp_path / "out.zarr"
+    with attempt() as now, pytest.raises(Broken):
+        put(now, failing_from(small(), 6), target, encoding=FILES)
+    with attempt(code="code 2", keep=True) as now:
+        put(now, small(2.0), target)
+    with dask.config.set(scheduler="synchronous"), attempt(code="code 2") as now:
+        with pytest.raises(Broken):
+            put(now, failing_from(small(2.0), 3), target)
+    with attempt() as now:
+        put(now, small(), target)
     np.testing.assert_array_equal(opened(target).tas, small().tas)
 
 
@@ -334,12 +408,12 @@ def test_unfinished_files_are_swept(attempt: Begin, tmp_path: Path) -> None:
     """A killed writer leaves its temporary file."""
     target = tmp_path / "out.zarr"
     with attempt() as now, pytest.raises(Broken):
-        put(now, failing_from(small(), 6), target)
+        put(now, failing_from(small(), 6), target, encoding=FILES)
     left = target / "tas/c/2/0.0123456789abcdef0123456789abcdef.partial"
     left.parent.mkdir()
     left.touch()
     with attempt() as now:
-        put(now, small(), target)
+        put(now, small(), target, encoding=FILES)
     assert not left.exists()
 
 
@@ -374,8 +448,12 @@ def test_a_stale_attempt_writes_nothing_more(attempt: Begin, folder: Path, tmp_p
 
     slow = ds.copy()
     slow["tas"].data = ds.tas.data.map_blocks(overtake, dtype="f8", meta=ds.tas.data._meta)
-    with attempt() as now, pytest.raises(RunBusy, match="was taken over"):
-        put(now, slow, target)
+    with (
+        dask.config.set(scheduler="synchronous"),
+        attempt() as now,
+        pytest.raises(RunBusy, match="was taken over"),
+    ):
+        put(now, slow, target, encoding=FILES)
     assert set(stamps(target)) == {"tas/c/0/0", "tas/c/1/0"}
     with attempt() as now:
         assert put(now, ds, target).skipped == 2
