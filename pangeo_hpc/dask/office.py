@@ -10,6 +10,7 @@ from pangeo_hpc import allocation, envs, files, jobs, private
 from pangeo_hpc.allocation import Allocation
 from pangeo_hpc.dask import sweep
 from pangeo_hpc.dask.command import WorkerCommand, environment_of, variables_of
+from pangeo_hpc.dask.nodes import candidates, may_span, sockets_of
 from pangeo_hpc.dask.place import address_of, announce
 from pangeo_hpc.dask.security import VALID, make_keys
 from pangeo_hpc.dask.shape import Shape, shape_of
@@ -18,7 +19,7 @@ from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.machine import numa_nodes, this_machine
 from pangeo_hpc.run import converse, run
 from pangeo_hpc.schedulers import registry
-from pangeo_hpc.schedulers.base import Scheduler, SchedulerOptions
+from pangeo_hpc.schedulers.base import JobRequest, Node, Scheduler, SchedulerOptions
 from pangeo_hpc.server.boards import CLUSTERS
 from pangeo_hpc.site import NodeType, Person, Site, current_person, load_site
 from pangeo_hpc.units import parse_memory
@@ -77,10 +78,11 @@ class Office:
         probe = jobs.plan(
             self.site, self.ask, name=self.name, command=("true",), use="dask", person=self.person
         )
-        shape = self.shape(probe.cores, probe.memory)
         scheduler = jobs.scheduler_of(self.site, self.node.name, self.person)
+        nodes = self._nodes(scheduler, probe)
+        shape = self.shape(probe.cores, probe.memory, numa_nodes=sockets_of(probe, nodes))
         # an interface that is missing is told before there are keys to remove
-        host = address_of(self.node.interface, towards=self._a_node(scheduler))
+        host = address_of(self.node.interface, towards=[node.name for node in nodes[:1]])
         folder = self.folder()
         desk = Desk(
             site=self.site,
@@ -99,19 +101,19 @@ class Office:
         cluster = JobsCluster(name=folder.name, folder=folder, desk=desk, host=host, request=probe)
         return cluster, number
 
-    def _a_node(self, scheduler: Scheduler) -> tuple[str, ...]:
-        """Return the name of a node for workers, where the site names no interface to reach them.
+    def _nodes(self, scheduler: Scheduler, probe: JobRequest) -> tuple[Node, ...]:
+        """Return the nodes for workers, where something depends on them; asked once.
 
-        Login nodes have several networks; the way to a node is by one that nodes share.
+        Login nodes have several networks: without an interface that the site names, the way to a
+        node is by one that nodes share. Large jobs are cut by the sockets of a node, unless the
+        site says how.
         """
-        if self.node.interface is not None:
+        if self.node.interface is not None and (self.node.dask or not may_span(probe)):
             return ()
         try:
-            nodes = converse(scheduler.nodes(), run)
+            return candidates(probe, converse(scheduler.nodes(), run))
         except SchedulerError:
             return ()
-        queue = self.node.queue
-        return tuple(node.name for node in nodes if queue is None or queue in node.queues)[:1]
 
     def on_this_machine(self, workers: int | None, why: str) -> "Begun":
         """Return a cluster whose workers will be programs that fill what we have here."""

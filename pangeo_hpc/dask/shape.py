@@ -14,6 +14,9 @@ FIRST = "PANGEO_HPC_FIRST_NODE"
 # Below this a process spends its memory on itself: fewer processes with more threads then.
 _SMALLEST = gib(4)
 
+# Still, rather than with threads on two NUMA nodes, a process has as little as this.
+_SMALLEST_OF_NUMA = gib(2)
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -73,7 +76,7 @@ def _cut_over(numa_nodes: int, cores: int, memory: int | None) -> tuple[int, int
     """Return processes and threads that fit into NUMA nodes, where memory allows that many."""
     if numa_nodes > 1 and cores >= numa_nodes:
         part = None if memory is None else memory // numa_nodes
-        if part is None or part >= _SMALLEST:
+        if part is None or part >= _SMALLEST_OF_NUMA:
             processes, threads = _cut(cores // numa_nodes, part)
             return numa_nodes * processes, threads
     return _cut(cores, memory)

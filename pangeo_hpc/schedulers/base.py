@@ -145,7 +145,10 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A compute node as the scheduler reports it. Memory is in bytes."""
+    """A compute node as the scheduler reports it. Memory is in bytes.
+
+    `sockets` is 0 where the scheduler does not tell; each has an equal part of the cores.
+    """
 
     name: str
     state: NodeState
@@ -153,6 +156,7 @@ class Node:
     features: frozenset[str] = frozenset()
     cores: int = 0
     cores_used: int = 0
+    sockets: int = 0
     memory: int = 0
     memory_used: int = 0
     gpus: int = 0

@@ -104,6 +104,7 @@ def _node(facts: Mapping[str, str]) -> Node:
         features=frozenset() if features == "(null)" else frozenset(features.split(",")),
         cores=cores,
         cores_used=used,
+        sockets=_number(facts, "Sockets"),
         memory=_number(facts, "RealMemory") * MIB,
         memory_used=_number(facts, "AllocMem") * MIB,
         gpus=_gpus(configured, facts.get("Gres", "")),

@@ -11,10 +11,12 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from pangeo_hpc.server.boards import VARIABLE
+from pangeo_hpc.server.panel import start_none
 from pangeo_hpc.server.watch import Told, Watch
 from pangeo_hpc.server.work import OURS, PRESENT
 
-# Holds `labextensions/`, which JupyterLab reads; its scripts are plain and built from nothing.
+# Holds `labextensions/` and `labconfig/`, which JupyterLab reads; its scripts are plain and built
+# from nothing.
 JUPYTER = Path(__file__).with_name("jupyter")
 TIME_LEFT = f"{OURS}time-left"
 TEXTS = f"{OURS}texts"
@@ -101,8 +103,11 @@ def offer_to_lab() -> None:
     """Let JupyterLab in this process find our extension, whatever users have configured.
 
     Its package.json turns one of JupyterLab's own off: that asks each user about news of Jupyter,
-    over our warnings, and looks for versions that no user can install.
+    over our warnings, and looks for versions that no user can install. Settings that have to do
+    with us get other defaults; what a user has set counts.
     """
-    known = os.environ.get("JUPYTER_PATH")
-    places = [*([known] if known else []), str(JUPYTER)]
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(places)
+    for variable in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH"):
+        known = os.environ.get(variable)
+        places = [*([known] if known else []), str(JUPYTER)]
+        os.environ[variable] = os.pathsep.join(places)
+    start_none()

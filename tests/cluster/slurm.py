@@ -4,7 +4,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -153,12 +153,15 @@ class SlurmCluster(Cluster):
         self.start_controller()
 
     @contextmanager
-    def configured(self, *lines: str) -> Iterator[None]:
-        """Run the cluster with more lines in slurm.conf for a while."""
+    def configured(self, *lines: str, instead: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Run the cluster with more lines in slurm.conf for a while, and words changed there."""
         conf = self.directory / "slurm.conf"
-        before = conf.read_text()
+        before = text = conf.read_text()
+        for old, new in (instead or {}).items():
+            assert old in text, f"{old} is not in slurm.conf"
+            text = text.replace(old, new)
         try:
-            conf.write_text("\n".join([before, *lines, ""]))
+            conf.write_text("\n".join([text, *lines, ""]))
             self.restart_controller()
             yield
         finally:

@@ -45,6 +45,15 @@ NODE_TYPES = """\
     memory: 512 MiB
     walltime: "00:01:00"
     directives: ["--begin=now+3600"]
+  whole:
+    description: A whole node
+    queue: compute
+    cores: 8
+    memory: 7000 MiB
+    walltime: "00:10:00"
+    exclusive: true
+    interface: lo
+    directives: ["--nodelist=c2"]
 scratch:
 """
 
@@ -313,3 +322,32 @@ def test_one_question_for_all_clusters(cli: CommandLine, site: Path, cluster: Cl
         assert rpcs(cluster, *JOB_QUERIES) - before <= answers + 1
         python.go()
         python.end()
+
+
+WHOLE = """\
+with pangeo_hpc.start_cluster("whole", workers=2) as cluster:
+    cluster.wait_for_workers(2, timeout=200)
+    workers = cluster.scheduler_info["workers"].values()
+    tell([job.node for job in cluster.jobs])
+    tell([each["nthreads"] for each in workers])
+"""
+ONE, TWO = "SocketsPerBoard=1 CoresPerSocket=8", "SocketsPerBoard=2 CoresPerSocket=4"
+
+
+def test_a_job_is_cut_by_the_sockets_of_its_node(
+    cluster: SlurmCluster, cli: CommandLine, site: Path
+) -> None:
+    """On a node of two sockets a job has a process for each; the controller is asked once."""
+    line = next(
+        line
+        for line in (cluster.directory / "slurm.conf").read_text().splitlines()
+        if line.startswith("NodeName=c2 ")
+    )
+    with cluster.configured(instead={line: line.replace(ONE, TWO)}):
+        before = rpcs(cluster, "REQUEST_NODE_INFO")
+        with session(cli, site, WHOLE) as python:
+            assert python.told() == ["c2"]
+            assert python.told() == [4, 4]
+            said = python.end()
+        assert "2 processes of 4 threads each" in said
+        assert rpcs(cluster, "REQUEST_NODE_INFO") - before == 1

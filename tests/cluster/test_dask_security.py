@@ -1,6 +1,7 @@
 """What one user can do with another's Dask cluster on the same machine: nothing."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import websocket
 from playwright.sync_api import Page
 
+from tests.cluster import machine
 from tests.cluster.browser import log_in, picture
 from tests.cluster.daemons import wait_until
 from tests.cluster.face import Cluster
@@ -174,6 +176,46 @@ def test_nobody_else_gets_in(cluster: Cluster, cli: CommandLine, bob: ClusterUse
                 assert bob.run(words, check=False).stdout == ""
         assert re.fullmatch(r"http://localhost:\d+/status", link)
         nobody_is_told(cluster, bob, Path(folder))
+
+
+@pytest.fixture
+def second_network() -> Iterator[tuple[str, str]]:
+    """Yield an interface of this machine beside those it has, and its address."""
+    number = os.getpid() % 60_000
+    name, address = f"pg{number}", f"198.18.{number // 250}.{number % 250 + 1}"
+    ip = ["/usr/sbin/ip"] if Path("/usr/sbin/ip").exists() else ["ip"]
+    made = subprocess.run(
+        [*ip, "link", "add", "name", name, "type", "veth", "peer", "name", f"{name}p"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"this machine has no more than its own interfaces: {made.stderr}")
+    try:
+        machine.call([*ip, "addr", "add", f"{address}/32", "dev", name])
+        for end in (name, f"{name}p"):
+            machine.call([*ip, "link", "set", end, "up"])
+        yield name, address
+    finally:
+        machine.call([*ip, "link", "delete", name])
+
+
+def test_at_the_interface_of_the_site_only(
+    cluster: Cluster, cli: CommandLine, second_network: tuple[str, str]
+) -> None:
+    """Scheduler, nannies and workers listen at the network that the site names, and no other."""
+    name, address = second_network
+    site = cluster.directory / "second-network.yaml"
+    text = cli.site.read_text()
+    assert "interface: lo\n" in text
+    site.write_text(text.replace("interface: lo\n", f"interface: {name}\n"))
+    site.chmod(0o644)
+    with started(CommandLine(cli.user, site), 2) as (child, (folder, _, scheduler, _)):
+        places = listening(child, folder)
+        assert len(places) >= 5
+        assert scheduler.removeprefix("tls://") in places
+        assert {place.partition(":")[0] for place in places} == {address}
 
 
 def nobody_is_told(cluster: Cluster, bob: ClusterUser, folder: Path) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.cluster.daemons import wait_until
+from tests.cluster.face import Cluster
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
+from tests.cluster.slurm import SlurmCluster
 from tests.cluster.test_dask import queue, rest, told
 from tests.cluster.users import ClusterUser
 
@@ -61,6 +63,37 @@ with pangeo_hpc.start_cluster("short", workers=2, walltime="00:01:00", name="liv
     tell("jobs", [[job.id, str(job.state), job.exit_code] for job in cluster.jobs])
 """
 
+# The same with two processes in each job, once.
+PAIRS = """
+with pangeo_hpc.start_cluster("pairs", workers=4, name="pairs") as cluster:
+    with cluster.get_client() as client:
+        cluster.wait_for_workers(4, timeout=200)
+        first = [job.id for job in cluster.jobs]
+        made = [client.submit(make, number, 0.1) for number in range(40)]
+        distributed.wait(made)
+        tell("holders", sorted({each for names in client.who_has(made).values() for each in names}))
+        extra = []
+        while not all(job.state.ended for job in cluster.jobs if job.id in first):
+            extra.append(client.submit(make, 1000 + len(extra), 2))
+            distributed.wait(extra[-1])
+            extra[-1:] = [client.submit(use, extra[-1], 1000 + len(extra) - 1)]
+        finish(client, made)
+        distributed.wait(extra)
+    tell("first", first)
+"""
+
+PAIR = """\
+  pairs:
+    description: Two worker processes for a minute
+    queue: short
+    cores: 2
+    memory: 2 GiB
+    walltime: "00:01:00"
+    interface: {interface}
+    dask: {{processes: 2, threads: 1}}
+scratch:
+"""
+
 # The next job comes only when the last one has ended.
 ALONE = """
 begin = {"begin": "now+25"}
@@ -93,6 +126,22 @@ with pangeo_hpc.start_cluster("compute", workers=2, name="told") as cluster:
         finish(client, made)
 """
 
+# One of two jobs is pushed out, and another takes its place.
+PUSHED_OUT = """
+with pangeo_hpc.start_cluster("compute", workers=2, cores=5, name="pushed") as cluster:
+    cluster.wait_for_workers(2, timeout=200)
+    with cluster.get_client() as client:
+        made = [client.submit(make, number, 0.1) for number in range(40)]
+        distributed.wait(made)
+        tell("jobs", [[job.id, job.node] for job in cluster.jobs])
+        sys.stdin.readline()
+        while [str(job.state) for job in cluster.jobs].count("running") < 2:
+            time.sleep(1)
+        cluster.wait_for_workers(2, timeout=200)
+        finish(client, made)
+        tell("jobs", [[job.id, str(job.state), job.node] for job in cluster.jobs])
+"""
+
 TOO_LONG = """
 def endless(x):
     note("endless")
@@ -116,10 +165,10 @@ def no_job_left(alice: ClusterUser) -> Iterator[None]:
     rest(alice, 20)
 
 
-def run(cli: CommandLine, text: str, seconds: float) -> dict[str, Any]:
+def run(cli: CommandLine, text: str, seconds: float, site: Path | None = None) -> dict[str, Any]:
     """Run a session and return what it tells, by the first word."""
     script = cli.script("walltime.py", HEAD + text)
-    environment = {"PANGEO_HPC_SITE": str(cli.site)}
+    environment = {"PANGEO_HPC_SITE": str(site or cli.site)}
     done = cli.user.run(
         [PYTHON, str(script)], check=False, env=environment, cwd=cli.here, timeout=seconds
     )
@@ -144,6 +193,26 @@ def test_three_generations(cli: CommandLine, alice: ClusterUser) -> None:
     ended = [job for job in found["jobs"] if job[1] != "running"]
     assert len(ended) >= 6
     for job, *_ in ended:
+        state, code, seconds = told(alice, job, "State", "ExitCode", "ElapsedRaw")
+        assert (state, code) == ("COMPLETED", "0:0")
+        assert int(seconds) < 60
+
+
+@pytest.mark.usefixtures("no_job_left")
+def test_processes_of_a_job_leave_together(
+    cluster: Cluster, cli: CommandLine, alice: ClusterUser
+) -> None:
+    """Jobs of two workers end before their walltime, and nothing of either is computed twice."""
+    site = cluster.directory / "dask-pairs.yaml"
+    types = PAIR.format(interface=cluster.interface)
+    site.write_text(cli.site.read_text().replace("scratch:\n", types, 1))
+    site.chmod(0o644)
+    found = run(cli, PAIRS, 400, site)
+    assert found["used"]
+    assert len(found["holders"]) == 4
+    assert {task: n for task, n in starts(cli.here).items() if n > 1} == {}
+    assert len(found["first"]) == 2
+    for job in found["first"]:
         state, code, seconds = told(alice, job, "State", "ExitCode", "ElapsedRaw")
         assert (state, code) == ("COMPLETED", "0:0")
         assert int(seconds) < 60
@@ -199,3 +268,42 @@ def test_a_task_that_never_fits(cli: CommandLine) -> None:
     assert "walltime" in text
     assert starts(cli.here)["endless"] == 2
     assert found["short"] == 1
+
+
+PREEMPTION = ("PreemptType=preempt/partition_prio", "PreemptMode=CANCEL")
+
+
+@pytest.mark.usefixtures("no_job_left")
+def test_pushed_out_by_a_better_job(
+    cluster: SlurmCluster, cli: CommandLine, alice: ClusterUser, bob: ClusterUser
+) -> None:
+    """A preempted job is replaced elsewhere, and what its worker held is not computed again."""
+    script = cli.script("walltime.py", HEAD + PUSHED_OUT)
+    environment = {"PANGEO_HPC_SITE": str(cli.site)}
+    with cluster.configured(*PREEMPTION):
+        cluster.admin(["scontrol", "update", "partitionname=short", "prioritytier=9"])
+        child = alice.popen([PYTHON, str(script)], env=environment, cwd=cli.here, stdin=-1)
+        assert child.stdin and child.stdout and child.stderr
+        with child:
+            line = child.stdout.readline()
+            (job, node), (other, _) = (json.loads(line) if line else child.stderr.read())[1]
+            words = ["sbatch", "--parsable", "--partition=short", f"--nodelist={node}"]
+            wrap = ["--cpus-per-task=8", "--mem=100M", "--time=2", "--wrap=sleep 600"]
+            better = bob.run([*words, *wrap, "--output=/dev/null"]).stdout.strip()
+            try:
+                assert wait_until(lambda: job not in queue(alice), 90), queue(alice)
+                child.stdin.write("go on\n")
+                child.stdin.flush()
+                assert json.loads(child.stdout.readline()) == ["used", True]
+                jobs = {number: rest for number, *rest in json.loads(child.stdout.readline())[1]}
+            finally:
+                bob.run(["scancel", better])
+            child.stdin.close()
+            child.stderr.read()
+        assert child.returncode == 0
+    assert told(alice, job, "State") == ["PREEMPTED"]
+    assert jobs[job] == ["preempted", node]
+    assert jobs[other][0] == "running"
+    (new,) = set(jobs) - {job, other}
+    assert jobs[new][0] == "running" and jobs[new][1] != node
+    assert {task: n for task, n in starts(cli.here).items() if n > 1} == {}

@@ -48,8 +48,9 @@ def test_no_process_straddles_numa_nodes(nodes: int) -> None:
         shape = shape_of(cores, gib(4 * cores), numa_nodes=nodes)
         assert shape.processes % nodes == 0
         assert shape.threads * (shape.processes // nodes) <= cores // nodes
-    few = shape_of(28, gib(7), numa_nodes=2)
-    assert few.processes == 1
+    tight = shape_of(28, gib(7), numa_nodes=2)
+    assert (tight.processes, tight.threads) == (2, 14)
+    assert shape_of(28, gib(3), numa_nodes=2).processes == 1
 
 
 def test_hardware_threads_are_not_cores() -> None:

@@ -46,6 +46,7 @@ def test_nodes_at_work():
         queues=("compute", "short", "small"),
         cores=8,
         cores_used=3,
+        sockets=1,
         memory=8000 * MIB,
         memory_used=200 * MIB,
     )
@@ -59,6 +60,13 @@ def test_nodes_at_rest():
     """Nothing is in use; the node that is down is told as such."""
     states = [node.state for node in replay("10", slurm.nodes())]
     assert states == [NodeState.IDLE] * 4 + [NodeState.DOWN]
+
+
+def test_sockets():
+    """The sockets of a node are told as Slurm counts them; none are told by an answer cut off."""
+    assert node("IDLE", CoresPerSocket="4", Sockets="2", Boards="1").sockets == 2
+    assert [each.sockets for each in replay("10", slurm.nodes())] == [1] * 5
+    assert node("IDLE").sockets == 0
 
 
 @pytest.mark.parametrize(
