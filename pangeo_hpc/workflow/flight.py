@@ -16,6 +16,8 @@ from pangeo_hpc.workflow.work import Job, Work
 _COPIES, _SHARE = 3, 0.5
 # A write of the operating system's or of Zarr waits for the disk: that long others can compute.
 _AHEAD = 1
+# So many where memory allows: at the end of a unit most cores would have nothing to do.
+_AT_LEAST = 2
 
 
 class Flight:
@@ -27,6 +29,8 @@ class Flight:
     def __init__(self) -> None:
         self._client, self._get = _scheduler()
         self._cores = this_machine().cores
+        # of this process; workers have limits of their own
+        self._memory = _free_memory()
         self._done: queue.SimpleQueue[tuple[Job, BaseException | None]] = queue.SimpleQueue()
         self._pool: ThreadPoolExecutor | None = None
         self._futures: dict[str, list[Any]] = {}
@@ -54,7 +58,7 @@ class Flight:
         threads, memory = self._resources(job)
         ahead = sum(each.files for each in self.jobs.values())
         needed = sum(_COPIES * each.bytes + 2 * each.source for each in flying)
-        return ahead < threads + _AHEAD and needed <= _SHARE * memory
+        return needed <= _SHARE * memory and (ahead < threads + _AHEAD or len(self.jobs) < _AT_LEAST)
 
     def start(self, work: Work, job: Job) -> None:
         """Begin a unit; its end is told by `wait`."""
@@ -86,11 +90,16 @@ class Flight:
     def _resources(self, job: Job) -> tuple[int, int]:
         """Return threads and memory that a unit can have: of the workers, or of this process."""
         if self._client is None or not job.remote:
-            return self._cores, _free_memory()
+            return self._cores, self._memory
         workers = self._client.scheduler_info(**_all_workers(self._client)).get("workers", {})
         threads = sum(int(each["nthreads"]) for each in workers.values())
         memory = sum(int(each["memory_limit"] or 0) for each in workers.values())
-        return threads, memory or _free_memory()
+        return threads, memory or self._memory
+
+    def _threads(self, job: Job) -> int:
+        """Return how many threads of ours may work on files of this size at once."""
+        one = _COPIES * job.bytes / max(1, job.files) + 2 * job.source
+        return max(1, min(self._cores, int(_SHARE * self._memory / max(1.0, one))))
 
     def _start_remote(
         self, client: Any, work: Work, job: Job, ended: Callable[[BaseException | None], None]
@@ -111,7 +120,7 @@ class Flight:
 
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(
-                    _threads(job, self._cores), thread_name_prefix="unit"
+                    self._threads(job), thread_name_prefix="unit"
                 )
             pool = self._pool
 
@@ -176,12 +185,6 @@ def _error_of(future: Any) -> BaseException | None:
         error: BaseException = future.exception()
         return error
     return RuntimeError(f"Dask gave a task up: {future.key} is {future.status}")
-
-
-def _threads(job: Job, cores: int) -> int:
-    """Return how many threads of ours may work on files of this size at once."""
-    one = _COPIES * job.bytes / max(1, job.files) + 2 * job.source
-    return max(1, min(cores, int(_SHARE * _free_memory() / max(1.0, one))))
 
 
 def _free_memory() -> int:

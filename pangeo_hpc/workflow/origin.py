@@ -18,6 +18,8 @@ PREFIX = "pangeo_hpc_"
 TOKEN, STATE, JOBS = f"{PREFIX}id", f"{PREFIX}state", f"{PREFIX}jobs"
 # The digests of what made the units, and a note where some were kept that something else made.
 DIGESTS, KEPT = f"{PREFIX}digests", f"{PREFIX}kept"
+# The groups below are outputs of their own.
+GROUPS = f"{PREFIX}groups"
 UNFINISHED, COMPLETE = "unfinished", "complete"
 _TOLD = ("pangeo-hpc", "xarray", "zarr", "dask", "numpy")
 

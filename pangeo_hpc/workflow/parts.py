@@ -159,7 +159,8 @@ def structure(
                     "growing" if dim == append else size
                     for dim, size in zip(variable.dims, variable.shape, strict=True)
                 ],
-                "dtype": str(variable.dtype),
+                # the resolution of times in memory says nothing of how they are stored
+                "dtype": str(variable.dtype).partition("64[")[0],
                 "encoding": {
                     key: value
                     for key, value in {**variable.encoding, **wishes}.items()

@@ -182,9 +182,10 @@ class Run:
         from pangeo_hpc.workflow.layout import Asked
         from pangeo_hpc.workflow.writing import write
 
+        attempt = self._entered
         asked = Asked(along=along, unit=unit, encoding=encoding or {}, append=append)
         target = self.output(path).absolute()
-        return write(self._entered, ds, target, asked, group=group, key=key).path
+        return write(attempt, ds, target, asked, group=group, key=key).path
 
     @property
     def _entered(self) -> Attempt:

@@ -11,7 +11,7 @@ from pangeo_hpc import files
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.workflow.layout import Layout, early_grid, is_lazy
 from pangeo_hpc.workflow.lease import Lease
-from pangeo_hpc.workflow.origin import PREFIX, STATE, TOKEN, UNFINISHED, attributes
+from pangeo_hpc.workflow.origin import GROUPS, PREFIX, STATE, TOKEN, UNFINISHED, attributes
 from pangeo_hpc.workflow.parts import Part
 from pangeo_hpc.workflow.store import DurableStore
 
@@ -126,9 +126,10 @@ def parents(target: Path, group: str) -> None:
         try:
             found = files.read_json(metadata)
         except FileNotFoundError:
-            files.write_json(metadata, {"zarr_format": 3, "node_type": "group", "attributes": {}})
+            root = {"zarr_format": 3, "node_type": "group", "attributes": {GROUPS: "one by one"}}
+            files.write_json(metadata, root)
             continue
-        if found.get("consolidated_metadata"):
+        if found.get("consolidated_metadata") and GROUPS not in found.get("attributes", {}):
             text = f"{place} has consolidated metadata, which would not know a new group {group}"
             raise UsageError(text, hint="write all groups by group=NAME, or at once as a DataTree")
 

@@ -58,6 +58,9 @@ def write(
     if group is not None:
         template.parents(target, group)
     writing.go()
+    if group is not None:
+        # readers of a group look for it at the root
+        template.consolidate(target, attempt.lease)
     result.complete = True
     result.seconds = time.monotonic() - began
     return result

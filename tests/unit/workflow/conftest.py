@@ -48,9 +48,8 @@ def nobody_knows(_holder: Holder) -> None:
 Begin = Callable[..., AbstractContextManager[Attempt]]
 
 
-@pytest.fixture
-def attempt(folder: Path) -> Begin:
-    """Begin an attempt of the run in this process; it gives the run back at its end."""
+def begin_in(folder: Path) -> Begin:
+    """Return what begins an attempt of a run in this process; it gives the run back at its end."""
 
     @contextmanager
     def begin(
@@ -80,6 +79,12 @@ def attempt(folder: Path) -> Begin:
             held.release()
 
     return begin
+
+
+@pytest.fixture
+def attempt(folder: Path) -> Begin:
+    """Begin an attempt of the run in this process."""
+    return begin_in(folder)
 
 
 def put(

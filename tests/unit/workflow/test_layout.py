@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -8,12 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pangeo_hpc.errors import RequestRefused
-from pangeo_hpc.workflow.grid import INNER, Grid, aligned, split
-from pangeo_hpc.workflow.layout import COORDINATES, STATIC, Layout, decide
+from pangeo_hpc.units import MIB
+from pangeo_hpc.workflow.grid import INNER, LARGEST_SHARD, SHARD, Grid, chosen, split
+from pangeo_hpc.workflow.layout import COORDINATES, STATIC, Asked, Layout, conflicts, decide
+from pangeo_hpc.workflow.work import _whole_files
 
 
-def lazy(shape: tuple[int, ...], chunks: object, dtype: str = "f4") -> da.Array:
+def lazy(shape: tuple[int, ...], chunks: Any, dtype: str = "f4") -> da.Array:
     return da.zeros(shape, chunks=chunks, dtype=dtype)
+
+
+def lay(ds: xr.Dataset, **asked: Any) -> Layout:
+    return decide(ds, Asked(**asked))
+
+
+def keys(layout: Layout) -> list[str]:
+    return [layout.coordinates.key, *(unit.key for unit in layout.units())]
 
 
 def assert_whole_files(ds: xr.Dataset, layout: Layout) -> None:
@@ -29,8 +40,12 @@ def assert_whole_files(ds: xr.Dataset, layout: Layout) -> None:
             size = grid.write[variable.dims.index(layout.along)]
             assert unit.start % size == 0
             assert unit.stop % size == 0 or unit.stop == layout.length
-            part = aligned(variable.isel(unit.region), grid)
-            for lengths, whole in zip(part.chunks or (), grid.write, strict=False):
+            part = variable.isel(unit.region)
+            if part.chunks is None:
+                continue
+            for lengths, whole in zip(
+                _whole_files(part.data, grid.write).chunks, grid.write, strict=True
+            ):
                 assert all(length % whole == 0 for length in lengths[:-1])
     assert covered == layout.length
 
@@ -59,26 +74,91 @@ def test_units_never_cut_a_file(
     )
     encoding = {"c": {"chunks": (shard, 2)}} if shard else {}
     try:
-        layout = decide(ds, along="t", unit=unit, encoding=encoding)
+        layout = lay(ds, along="t", unit=unit, encoding=encoding)
     except RequestRefused:
         assert unit is not None
         assert shard is not None
         assert unit % shard
         return
-    assert layout.by_unit == ("a", "b", "c")
+    assert set(layout.by_unit) | set(layout.gathered) == {"a", "b", "c"}
     assert_whole_files(ds, layout)
     if unit is not None:
         assert layout.unit == min(unit, length)
 
 
-def test_units_follow_the_dask_chunks() -> None:
-    """Without any wish, a unit is what Dask computes at once, and so is a file."""
+def test_small_outputs_are_one_file_a_variable_and_many_units() -> None:
+    """Units follow Dask's chunks, so that little is lost; they are put together in the end."""
     ds = xr.Dataset({"tas": (("time", "y", "x"), lazy((120, 40, 60), (12, 20, 60)))})
-    layout = decide(ds)
+    layout = lay(ds)
     assert (layout.along, layout.unit, layout.length) == ("time", 12, 120)
-    assert layout.grids["tas"] == Grid((12, 20, 60))
-    assert [unit.key for unit in layout.units()][:2] == [COORDINATES, "unit-000000"]
+    assert layout.gathered == ("tas",)
+    assert layout.grids["tas"] == Grid((120, 40, 60))
+    assert keys(layout)[:2] == [COORDINATES, "unit-000000"]
     assert layout.early == layout.static == ()
+    assert lay(ds.chunk(time=1)).unit == 4, "about thirty units"
+
+
+def test_large_outputs_are_shards_of_64_to_256_mib() -> None:
+    """However Dask cuts: its chunks are put together, and a chunk of it is never cut in two."""
+    shape = (36_500, 180, 360)
+    for chunks in ((1, 180, 360), (365, 90, 90), (400, 180, 360)):
+        ds = xr.Dataset({"tas": (("time", "y", "x"), lazy(shape, chunks))})
+        layout = lay(ds)
+        grid = layout.grids["tas"]
+        assert layout.by_unit == ("tas",)
+        assert SHARD <= math.prod(grid.write) * 4 <= 1.1 * LARGEST_SHARD
+        assert MIB <= math.prod(grid.chunks) * 4 <= INNER
+        assert layout.unit % chunks[0] == 0
+        assert layout.unit % grid.write[0] == 0
+    # 64 MiB here, since the whole is small
+    ds = xr.Dataset({"tas": (("time", "y", "x"), lazy((1440, 180, 360), (10, 90, 90)))})
+    grid = lay(ds).grids["tas"]
+    assert grid.write[0] == 260
+    assert grid.write[1] >= 180
+
+
+def test_small_variables_beside_large_ones_are_one_file() -> None:
+    """They are computed in the same units, but do not make as many files."""
+    ds = xr.Dataset(
+        {
+            "tas": (("time", "y", "x"), lazy((3650, 180, 360), (10, 180, 360))),
+            "mean": (("time",), lazy((3650,), 10)),
+            "wish": (("time",), lazy((3650,), 10)),
+        }
+    )
+    layout = lay(ds, encoding={"wish": {"chunks": (10,)}})
+    assert (layout.by_unit, layout.gathered) == (("tas", "wish"), ("mean",))
+    assert layout.grids["mean"] == Grid((3650,))
+    assert layout.units().__next__().names == ("tas", "wish", "mean")
+
+
+def test_a_layout_comes_back_from_the_ledger_and_holds() -> None:
+    """Other Dask chunks are no other layout; another wish is."""
+    ds = xr.Dataset({"tas": (("time", "y", "x"), lazy((1440, 180, 360), (10, 90, 90)))})
+    layout = lay(ds)
+    assert Layout.load(layout.dump()) == layout
+    other = ds.chunk(time=7, y=180)
+    assert conflicts(layout, other, Asked()) == []
+    assert conflicts(layout, other, Asked(along="time", unit=260)) == []
+    assert conflicts(layout, other, Asked(along="y")) == ["along was 'time' and is 'y'"]
+    told = conflicts(layout, other, Asked(encoding={"tas": {"chunks": (5, 90, 90)}}))
+    assert [each.partition(" was ")[0] for each in told] == [
+        "encoding.tas.chunks",
+        "encoding.tas.shards",
+    ]
+
+
+def test_what_grows_has_the_files_of_a_large_output() -> None:
+    """Though it begins small: a year of days in one file, not a file a day."""
+    ds = xr.Dataset(
+        {"tas": (("time", "y", "x"), lazy((3, 180, 360), (3, 180, 360)))}, {"time": [0, 1, 2]}
+    )
+    layout = lay(ds, append="time")
+    assert (layout.length, layout.gathered) == (3, ())
+    assert SHARD <= math.prod(layout.grids["tas"].write) * 4 <= 1.1 * LARGEST_SHARD
+    assert lay(ds.chunk(time=1), append="time", unit=12).unit == 12
+    with pytest.raises(RequestRefused, match="grows unit by unit along 'time'"):
+        lay(ds, append="time", along="y")
 
 
 def test_the_dimension_is_the_first_that_dask_has_cut() -> None:
@@ -89,10 +169,10 @@ def test_the_dimension_is_the_first_that_dask_has_cut() -> None:
             "tas": (("time", "y", "x"), lazy((120, 40, 60), (120, 10, 60))),
         }
     )
-    assert decide(ds).along == "y"
-    assert decide(ds).static == ("small",)
-    assert decide(ds.chunk(-1)).along == "time"
-    assert decide(ds, along="x").unit == 60
+    assert lay(ds).along == "y"
+    assert lay(ds).static == ("small",)
+    assert lay(ds.chunk(-1)).along == "time"
+    assert lay(ds, along="x").unit == 60
 
 
 def test_what_is_whole_in_memory_comes_with_the_template() -> None:
@@ -107,27 +187,26 @@ def test_what_is_whole_in_memory_comes_with_the_template() -> None:
         },
         {"time": np.arange(10), "x": np.arange(4)},
     )
-    layout = decide(ds)
+    layout = lay(ds)
     assert set(layout.early) == {"time", "x", "names", "mean", "number"}
-    assert (layout.static, layout.by_unit) == (("area",), ("tas",))
-    keys = [unit.key for unit in layout.units()]
-    assert keys == [COORDINATES, STATIC, "unit-000000", "unit-000001"]
-    empty = decide(ds[["number"]])
-    assert [unit.key for unit in empty.units()] == [COORDINATES]
-    none = decide(xr.Dataset({"tas": (("time", "x"), lazy((0, 4), 4))}))
-    assert [unit.key for unit in none.units()] == [COORDINATES]
+    assert (layout.static, layout.gathered) == (("area",), ("tas",))
+    assert keys(layout) == [COORDINATES, STATIC, "unit-000000", "unit-000001"]
+    assert keys(lay(ds[["number"]])) == [COORDINATES]
+    none = lay(xr.Dataset({"tas": (("time", "x"), lazy((0, 4), 4))}))
+    assert keys(none) == [COORDINATES]
 
 
-def test_large_files_become_shards() -> None:
-    """Shards are what one task writes; their chunks stay small enough to read a part."""
-    ds = xr.Dataset({"tas": (("time", "y", "x"), lazy((480, 600, 1200), (120, 600, 600)))})
-    grid = decide(ds).grids["tas"]
-    assert grid.shards == (120, 600, 600)
-    assert math.prod(grid.chunks) * 4 <= INNER
-    assert all(shard % chunk == 0 for shard, chunk in zip(grid.shards, grid.chunks, strict=True))
-    assert decide(ds, unit=60).grids["tas"].write == (60, 600, 600)
-    # two Dask chunks in one unit stay two files
-    assert decide(ds, unit=240).grids["tas"].write == (120, 600, 600)
+def test_files_that_would_be_too_large_are_cut_elsewhere() -> None:
+    """One step of a kilometre grid is more than a file; Dask's chunks say where to cut."""
+    shape = (4, 20_000, 40_000)
+    grid = lay(xr.Dataset({"a": (("t", "y", "x"), lazy(shape, (1, 5000, 5000)))})).grids["a"]
+    assert SHARD <= math.prod(grid.write) * 4 <= LARGEST_SHARD
+    assert grid.write[0] == 1
+    assert grid.write[2] % 5000 == 0
+    prime = xr.Variable(("t", "y", "x"), lazy((9973, 997, 13), (9973, 997, 13), "f8"))
+    grid = chosen(prime, "t", 9973)
+    assert grid.write[0] == 9973
+    assert math.prod(grid.chunks) * 8 <= INNER
 
 
 @pytest.mark.parametrize("shape", [(1,), (127, 3001), (997, 997, 13), (1 << 26,), ()])
@@ -152,16 +231,16 @@ def test_wishes_are_kept_and_units_are_multiples_of_them() -> None:
         "b": {"shards": [6, 6]},
         "c": {"compressors": None},
     }
-    layout = decide(ds, encoding=encoding)
+    layout = lay(ds, encoding=encoding)
     assert layout.unit == 12
     assert layout.grids["a"] == Grid((2, 3), (4, 6))
     assert layout.grids["b"] == Grid((6, 6), (6, 6))
-    assert layout.grids["c"] == Grid((12, 3))
+    assert layout.gathered == ("c",)
     assert_whole_files(ds, layout)
-    assert decide(ds, encoding=encoding, unit=24).unit == 24
-    assert decide(ds, encoding=encoding, unit=100).unit == 50
+    assert lay(ds, encoding=encoding, unit=24).unit == 24
+    assert lay(ds, encoding=encoding, unit=100).unit == 50
     with pytest.raises(RequestRefused) as caught:
-        decide(ds, encoding=encoding, unit=10)
+        lay(ds, encoding=encoding, unit=10)
     assert "10 steps along t would cut shards (or chunks) in two: a 4, b 6" in str(caught.value)
     assert "give a multiple of 12" in str(caught.value)
 
@@ -170,7 +249,7 @@ def test_everything_wrong_is_told_at_once() -> None:
     """A person corrects a call once."""
     ds = xr.Dataset({"a": (("t", "x"), lazy((50, 6), (5, 6)))})
     with pytest.raises(RequestRefused) as caught:
-        decide(ds, along="time", encoding={"tas": {}, "a": {"chunk": (5, 6), "zlib": True}})
+        lay(ds, along="time", encoding={"tas": {}, "a": {"chunk": (5, 6), "zlib": True}})
     assert [problem.path for problem in caught.value.problems] == [
         "along",
         "encoding.tas",
@@ -180,14 +259,17 @@ def test_everything_wrong_is_told_at_once() -> None:
     assert "did you mean chunks?" in str(caught.value)
     wrong = {"chunks": (5, 0), "shards": (5, 6, 7)}
     with pytest.raises(RequestRefused) as caught:
-        decide(ds, encoding={"a": wrong})
+        lay(ds, encoding={"a": wrong})
     assert len(caught.value.problems) == 2, caught.value
     with pytest.raises(RequestRefused, match="not whole multiples"):
-        decide(ds, encoding={"a": {"chunks": (4, 6), "shards": (6, 6)}})
+        lay(ds, encoding={"a": {"chunks": (4, 6), "shards": (6, 6)}})
     with pytest.raises(RequestRefused, match="0 is no number of steps"):
-        decide(ds, unit=0)
+        lay(ds, unit=0)
+    indexed = ds.stack(z=("t", "x"))
+    with pytest.raises(RequestRefused, match="is a MultiIndex"):
+        lay(indexed)
     with pytest.raises(RequestRefused, match="not a text"):
-        decide(ds.rename(a=3))  # type: ignore[call-overload]
+        lay(ds.rename(a=3))  # type: ignore[call-overload]
 
 
 def test_unknown_chunk_lengths_are_refused() -> None:
@@ -195,4 +277,4 @@ def test_unknown_chunk_lengths_are_refused() -> None:
     array = lazy((50, 2), (5, 2))
     ds = xr.Dataset({"tas": (("t", "x"), array[array[:, 0] == 0])})
     with pytest.raises(RequestRefused, match="compute_chunk_sizes"):
-        decide(ds)
+        lay(ds)
