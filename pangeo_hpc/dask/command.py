@@ -12,6 +12,7 @@ from pathlib import Path
 from pangeo_hpc import envs, scratch
 from pangeo_hpc.dask import disk
 from pangeo_hpc.dask.drain_worker import DRAINS
+from pangeo_hpc.dask.pinning import PROCESSES
 from pangeo_hpc.dask.security import Keys
 from pangeo_hpc.dask.shape import FIRST, WHOLE, Shape
 from pangeo_hpc.dask.watch import SPILL
@@ -82,7 +83,11 @@ class WorkerCommand:
     @property
     def environment(self) -> dict[str, str]:
         """Return the variables of the workers' programs; none of them is secret."""
-        told = {WHOLE: self.shape.whole and str(self.shape.whole), FIRST: self.first}
+        told = {
+            WHOLE: self.shape.whole and str(self.shape.whole),
+            FIRST: self.first,
+            PROCESSES: str(self.shape.processes) if self.shape.processes > 1 else None,
+        }
         return {
             **self.variables,
             **{name: value for name, value in told.items() if value},

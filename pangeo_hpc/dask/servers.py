@@ -1,5 +1,6 @@
 """Dask's scheduler and worker, made fit for a host that other people use too."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import dask
 import distributed
 from distributed.http.routing import RoutingApplication
 
-from pangeo_hpc.dask import same_check
+from pangeo_hpc.dask import pinning, same_check
 from pangeo_hpc.dask.dashboard import ROUTES, Dashboard, is_possible, origins
 from pangeo_hpc.dask.place import announce
 
@@ -26,7 +27,12 @@ class _NoHTTP:
 
 
 class Worker(_NoHTTP, distributed.Worker):
-    """A Dask worker that is reached over TLS only."""
+    """A Dask worker that is reached over TLS only, on one NUMA node where its job is cut so."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # before it has threads for tasks, which inherit it
+        pinning.stay(self.name, self.state.nthreads, os.environ)
 
     async def get_startup_information(self) -> dict[str, Any]:
         """Return what the scheduler is told of this worker, our own words among it."""

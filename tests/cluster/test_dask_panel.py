@@ -74,10 +74,11 @@ def test_the_panel_finds_the_dashboard_of_a_notebook(cli: CommandLine, page: Pag
     address = panel.get_by_placeholder("DASK DASHBOARD URL")
     assert address.input_value() == link.removesuffix("status")
     plot.click()
-    frame = page.frame_locator("iframe")
-    frame.locator("body").wait_for(timeout=60_000)
-    (inner,) = [each for each in page.frames if "/individual-task-stream" in each.url]
-    inner.wait_for_function(BARS, timeout=90_000)
+    shown = page.locator("iframe[src*=individual-task-stream]")
+    frame = shown.element_handle(timeout=60_000).content_frame()
+    assert frame is not None
+    frame.wait_for_function(BARS, timeout=90_000)
+    assert frame.url.startswith(f"http://{browser.place}{link.removesuffix('status')}individual-")
     picture(page, "dask-panel")
 
     assert not panel.get_by_text("CLUSTERS", exact=True).is_visible()

@@ -126,10 +126,10 @@ with pangeo_hpc.start_cluster("compute", workers=2, name="told") as cluster:
         finish(client, made)
 """
 
-# One of two jobs is pushed out, and another takes its place.
+# One of two jobs, each on a node of its own, is pushed out, and another takes its place.
 PUSHED_OUT = """
-with pangeo_hpc.start_cluster("compute", workers=2, cores=5, name="pushed") as cluster:
-    cluster.wait_for_workers(2, timeout=200)
+with pangeo_hpc.start_cluster("compute", workers=4, cores=5, name="pushed") as cluster:
+    cluster.wait_for_workers(4, timeout=200)
     with cluster.get_client() as client:
         made = [client.submit(make, number, 0.1) for number in range(40)]
         distributed.wait(made)
@@ -137,7 +137,7 @@ with pangeo_hpc.start_cluster("compute", workers=2, cores=5, name="pushed") as c
         sys.stdin.readline()
         while [str(job.state) for job in cluster.jobs].count("running") < 2:
             time.sleep(1)
-        cluster.wait_for_workers(2, timeout=200)
+        cluster.wait_for_workers(4, timeout=200)
         finish(client, made)
         tell("jobs", [[job.id, str(job.state), job.node] for job in cluster.jobs])
 """
@@ -277,33 +277,31 @@ PREEMPTION = ("PreemptType=preempt/partition_prio", "PreemptMode=CANCEL")
 def test_pushed_out_by_a_better_job(
     cluster: SlurmCluster, cli: CommandLine, alice: ClusterUser, bob: ClusterUser
 ) -> None:
-    """A preempted job is replaced elsewhere, and what its worker held is not computed again."""
+    """A preempted job is replaced elsewhere, and what its workers held is not computed again."""
     script = cli.script("walltime.py", HEAD + PUSHED_OUT)
     environment = {"PANGEO_HPC_SITE": str(cli.site)}
     with cluster.configured(*PREEMPTION):
         cluster.admin(["scontrol", "update", "partitionname=short", "prioritytier=9"])
         child = alice.popen([PYTHON, str(script)], env=environment, cwd=cli.here, stdin=-1)
         assert child.stdin and child.stdout and child.stderr
-        with child:
-            line = child.stdout.readline()
-            (job, node), (other, _) = (json.loads(line) if line else child.stderr.read())[1]
-            words = ["sbatch", "--parsable", "--partition=short", f"--nodelist={node}"]
-            wrap = ["--cpus-per-task=8", "--mem=100M", "--time=2", "--wrap=sleep 600"]
-            better = bob.run([*words, *wrap, "--output=/dev/null"]).stdout.strip()
-            try:
-                assert wait_until(lambda: job not in queue(alice), 90), queue(alice)
-                child.stdin.write("go on\n")
-                child.stdin.flush()
-                assert json.loads(child.stdout.readline()) == ["used", True]
-                jobs = {number: rest for number, *rest in json.loads(child.stdout.readline())[1]}
-            finally:
-                bob.run(["scancel", better])
-            child.stdin.close()
-            child.stderr.read()
-        assert child.returncode == 0
+        try:
+            (job, node), (other, _) = json.loads(child.stdout.readline())[1]
+            where = ["--partition=short", f"--nodelist={node}", "--cpus-per-task=8", "--mem=100M"]
+            what = ["--time=2", "--output=/dev/null", "--wrap=sleep 600"]
+            bob.run(["sbatch", *where, *what])
+            assert wait_until(lambda: job not in queue(alice), 90), queue(alice)
+            said, complaints = child.communicate("go on\n", timeout=240)
+        finally:
+            child.kill()
+            child.communicate()
+            bob.run(["scancel", "--me"])
+    assert child.returncode == 0, complaints
+    used, (_, rows) = (json.loads(line) for line in said.splitlines())
+    assert used == ["used", True]
+    jobs = {number: (state, place) for number, state, place in rows}
     assert told(alice, job, "State") == ["PREEMPTED"]
-    assert jobs[job] == ["preempted", node]
-    assert jobs[other][0] == "running"
-    (new,) = set(jobs) - {job, other}
-    assert jobs[new][0] == "running" and jobs[new][1] != node
+    assert jobs.pop(job) == ("preempted", node)
+    assert jobs.pop(other)[0] == "running"
+    ((state, place),) = jobs.values()
+    assert state == "running" and place != node
     assert {task: n for task, n in starts(cli.here).items() if n > 1} == {}
