@@ -4,8 +4,8 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,8 @@ class Holder:
     """One attempt to hold a run; `number` is its fencing token, higher ones come later.
 
     `pid_space` tells containers on one machine apart; `process_started` is in clock ticks since
-    boot. A holder with `released_at` has ended.
+    boot. A holder with `released_at` has ended. `ends` is when its job ends, and `at_work` are the
+    pieces it was computing at its last sign of life, with when it began them.
     """
 
     number: int
@@ -38,6 +39,8 @@ class Holder:
     taken_at: str
     renewed_at: str
     released_at: str | None = None
+    ends: str | None = None
+    at_work: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         process = f"process {self.pid} on {self.host}"
@@ -51,7 +54,7 @@ class Holder:
     def load(cls, text: str) -> "Holder":
         """Return the holder a file tells of. Raise ValueError if it does not tell of one."""
         kept: dict[str, Any] = json.loads(text)
-        names = {field.name for field in fields(cls)}
+        names = {each.name for each in fields(cls)}
         try:
             return cls(**{key: value for key, value in kept.items() if key in names})
         except (TypeError, AttributeError) as error:
@@ -69,7 +72,7 @@ class Verdict(Enum):
 Ask = Callable[[Holder], JobState | None]
 
 
-def myself(inside: Allocation | None, attempt: int | None) -> Holder:
+def myself(inside: Allocation | None, attempt: int | None, ends: datetime | None = None) -> Holder:
     """Return the holder that this process would be; `number` is not claimed yet."""
     pid, now = os.getpid(), moment()
     return Holder(
@@ -84,6 +87,7 @@ def myself(inside: Allocation | None, attempt: int | None) -> Holder:
         scheduler=inside.scheduler if inside else None,
         restarts=inside.facts.restarts if inside else 0,
         attempt=attempt,
+        ends=ends.isoformat(timespec="seconds") if ends else None,
         taken_at=now,
         renewed_at=now,
     )

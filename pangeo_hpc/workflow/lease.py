@@ -10,12 +10,15 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pangeo_hpc import files
 from pangeo_hpc.errors import PangeoHpcError, RunBusy
 from pangeo_hpc.workflow.holder import Ask, Holder, Verdict, judge, moment
+from pangeo_hpc.workflow.tries import holders, refuse_too_long
 
 HEARTBEAT = 10.0
 PATIENCE = 60.0
@@ -50,6 +53,7 @@ class Lease:
         self.holder = holder
         self.fence = Fence(directory, holder.number)
         self._file = _file(directory, holder.number)
+        self._earlier = [h for h in holders(directory) if h.number < holder.number]
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="run-heartbeat", daemon=True)
@@ -73,6 +77,23 @@ class Lease:
         with self._writing:
             self.holder = replace(self.holder, renewed_at=moment())
             files.write_atomic(self._file, self.holder.dump())
+
+    @contextmanager
+    def working(self, piece: str) -> Iterator[None]:
+        """Note that a piece of the work is being computed, for those who come after us.
+
+        It costs nothing: the heartbeat writes it down. What was at work when an attempt was killed
+        stays noted. Raise UnitTooLong for a piece that two attempts gave most of their time to, and
+        did not finish.
+        """
+        refuse_too_long(piece, self._earlier)
+        with self._writing:
+            at_work = {**self.holder.at_work, piece: moment()}
+            self.holder = replace(self.holder, at_work=at_work)
+        yield
+        with self._writing:
+            at_work = {k: v for k, v in self.holder.at_work.items() if k != piece}
+            self.holder = replace(self.holder, at_work=at_work)
 
     def start_heartbeat(self) -> None:
         """Renew every few seconds from a thread."""

@@ -87,8 +87,8 @@ class Run:
     def __enter__(self) -> "Run":
         folder, number = self._open()
         inside = allocation.current()
-        me = myself(inside, number)
         deadline = Deadline(allocation.known_end(inside))
+        me = myself(inside, number, deadline.ends)
         with ExitStack() as stack:
             # from here on a SIGTERM unwinds: it sends the workers home and gives the run back
             signals = stack.enter_context(Signals(folder.name, deadline))
@@ -250,4 +250,7 @@ def _forced(holder: Holder) -> str | None:
     """Return the mark of this start over, equal when the scheduler requeues the attempt."""
     if FORCE not in os.environ:
         return None
+    if os.environ[FORCE] != "1":
+        # attempts that follow one another start over once together
+        return os.environ[FORCE]
     return f"attempt {holder.attempt}" if holder.attempt else f"holder {holder.number}"

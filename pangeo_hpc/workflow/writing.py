@@ -144,7 +144,8 @@ class _Output:
         try:
             for unit in todo:
                 self._stop_in_time(result)
-                seconds = self._write(unit)
+                with self.attempt.lease.working(f"{unit.key} of {name}"):
+                    seconds = self._write(unit)
                 result.written += 1
                 result.first_unit = result.first_unit or time.monotonic()
                 self.pace.add(seconds)
