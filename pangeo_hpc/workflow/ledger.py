@@ -72,7 +72,8 @@ class Ledger:
         self._lease.check()
         holder = self._lease.holder
         entry = {"format": 1, "unit": key, "holder": holder.number, "job": holder.job_id, **facts}
-        files.write_json(self.directory / str(self.token) / f"{key}.json", entry)
+        path = self.directory / str(self.token) / f"{key}.json"
+        files.write_json(path, entry, last=self._lease.fence.check)
 
     def forget(self, key: str) -> None:
         """Take back an entry whose files are gone."""

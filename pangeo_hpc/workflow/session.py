@@ -94,7 +94,7 @@ class Run:
             signals = stack.enter_context(Signals(folder.name, deadline))
             held = lease.take(folder.path, me, Watch(folder, self._site))
             stack.callback(held.release)
-            held.start_heartbeat()
+            held.start_heartbeat(signals.lost)
             if self._place is not None:
                 here.remember(self._site(), folder, self._place)
             self._attempt = Attempt(

@@ -150,7 +150,8 @@ def tried(
 def _pieces(folder: RunFolder) -> list[int]:
     """Return when each finished piece of a run's work was noted, by the clock of its filesystem."""
     paths = (path for kind in PIECES for path in (folder.path / kind).glob("*/*/*"))
-    return [stamp for path in paths if (stamp := _stamp(path)) is not None]
+    kept = (path for path in paths if path.parent.name != "digests")
+    return [stamp for path in kept if (stamp := _stamp(path)) is not None]
 
 
 def _mark(job: Job) -> int | None:

@@ -40,7 +40,8 @@ def compute(block, block_info=None):
     return np.sqrt(block)
 
 values = da.from_array(np.arange(24.0 * 3).reshape(24, 3), chunks=(4, 3))
-ds = xr.Dataset({"tas": (("time", "x"), values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0))))})
+values = values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0)))
+ds = xr.Dataset({"tas": (("time", "x"), values)})
 with workflow.start(cluster=False) as run:
     run.write_zarr(ds, "out.zarr")
 """
@@ -119,6 +120,7 @@ if attempt == 2 and unit == 4:
 """
 
 
+@pytest.mark.slow
 def test_attempts_follow_one_another_until_the_run_is_complete(here: Here) -> None:
     """After a stop in time and after SIGKILL; then no job is left, and the run is complete."""
     words = here("submit", here.script(STOPS), "--until-done", "--attempts", "5", "--wait")
@@ -139,6 +141,7 @@ def test_attempts_follow_one_another_until_the_run_is_complete(here: Here) -> No
     assert here("runs", "wait", "script").startswith("run script: complete")
 
 
+@pytest.mark.slow
 def test_it_stops_where_nothing_is_gained(here: Here) -> None:
     """75, and the reason; the jobs that waited are gone, and a new chain may begin."""
     react = """
