@@ -73,7 +73,12 @@ class Ledger:
         holder = self._lease.holder
         entry = {"format": 1, "unit": key, "holder": holder.number, "job": holder.job_id, **facts}
         path = self.directory / str(self.token) / f"{key}.json"
-        files.write_json(path, entry, last=self._lease.fence.check)
+        try:
+            files.write_json(path, entry, last=self._lease.fence.check)
+        except FileNotFoundError:
+            # a draft that is gone was removed by whoever took the run over
+            self._lease.fence.check()
+            raise
 
     def forget(self, key: str) -> None:
         """Take back an entry whose files are gone."""
