@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
@@ -22,7 +22,8 @@ class Holder:
 
     `pid_space` tells containers on one machine apart; `process_started` is in clock ticks since
     boot. A holder with `released_at` has ended. `ends` is when its job ends, and `at_work` are the
-    pieces it was computing at its last sign of life, with when it began them.
+    pieces it was computing at its last sign of life, with when it began them. `follows` are the
+    attempts whose jobs had ended before its own began, as the scheduler had promised.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Holder:
     renewed_at: str
     released_at: str | None = None
     ends: str | None = None
+    follows: Sequence[int] = ()
     at_work: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
@@ -72,7 +74,12 @@ class Verdict(Enum):
 Ask = Callable[[Holder], JobState | None]
 
 
-def myself(inside: Allocation | None, attempt: int | None, ends: datetime | None = None) -> Holder:
+def myself(
+    inside: Allocation | None,
+    attempt: int | None,
+    ends: datetime | None = None,
+    follows: Sequence[int] = (),
+) -> Holder:
     """Return the holder that this process would be; `number` is not claimed yet."""
     pid, now = os.getpid(), moment()
     return Holder(
@@ -88,6 +95,7 @@ def myself(inside: Allocation | None, attempt: int | None, ends: datetime | None
         restarts=inside.facts.restarts if inside else 0,
         attempt=attempt,
         ends=ends.isoformat(timespec="seconds") if ends else None,
+        follows=list(follows),
         taken_at=now,
         renewed_at=now,
     )
@@ -98,9 +106,10 @@ def judge(holder: Holder, me: Holder, ask: Ask) -> Verdict:
 
     `ask` tells the state of the holder's job, None if nobody can say. A requeued job has the id of
     its earlier attempt, which may still live (slurmstepd outlives a killed slurmd): the later one
-    takes over, and the earlier one finds that out before it writes again.
+    takes over, and the earlier one finds that out before it writes again. So it does from an
+    attempt that its own job was to follow.
     """
-    if holder.released_at:
+    if holder.released_at or (holder.attempt is not None and holder.attempt in me.follows):
         return Verdict.GONE
     same_job = me.job_id is not None and (holder.job_id, holder.scheduler) == (
         me.job_id,

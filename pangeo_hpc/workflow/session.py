@@ -19,6 +19,7 @@ from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import admit
 from pangeo_hpc.workflow.progress import Progress
+from pangeo_hpc.workflow.until_done_record import followed
 from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Run:
         folder, number = self._open()
         inside = allocation.current()
         deadline = Deadline(allocation.known_end(inside))
-        me = myself(inside, number, deadline.ends)
+        me = myself(inside, number, deadline.ends, followed(folder, number))
         with ExitStack() as stack:
             # from here on a SIGTERM unwinds: it sends the workers home and gives the run back
             signals = stack.enter_context(Signals(folder.name, deadline))

@@ -105,6 +105,14 @@ def waiting(folder: RunFolder) -> list[Job]:
     return [job for job in chain.jobs(folder) if is_ahead(job)]
 
 
+def followed(folder: RunFolder, number: int | None) -> tuple[int, ...]:
+    """Return the attempts that must have ended before the job of an attempt could begin."""
+    chain = Chain.read(folder)
+    if chain is None or number not in chain.numbers:
+        return ()
+    return tuple(each for each in chain.numbers if each < number)
+
+
 def began(job: Job) -> bool:
     """Tell whether an attempt began, or failed on the way there."""
     if (job.folder / BEGUN).exists():
