@@ -55,14 +55,14 @@ class Here:
         self.folder = folder
         (folder / "scratch").mkdir()
         (folder / "home").mkdir()
-        site = folder / "here.yaml"
-        site.write_text(SITE.format(here=folder))
+        self.site = folder / "here.yaml"
+        self.site.write_text(SITE.format(here=folder))
         python_path = os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)])
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": python_path,
             "HOME": str(folder / "home"),
-            "PANGEO_HPC_SITE": str(site),
+            "PANGEO_HPC_SITE": str(self.site),
             "PYTHONWARNINGS": "error",
         }
 
