@@ -67,6 +67,7 @@ def dies(cli: CommandLine, name: str) -> dict[str, Any]:
     assert f"run {name}: complete: attempt 3 completed the run" in said
     check(cli.user.scratch / f"{name}.zarr")
     assert computed(log) == Counter({**dict.fromkeys(range(UNITS), 1), 1: 2})
+    cli("runs", "wait", name)
     told = cli.json("runs", "show", name)
     assert [each["exit_code"] for each in told["attempts"]] == [137, 75, 0]
     assert told["until_done"]["standing"] == "complete"
@@ -82,8 +83,10 @@ def dies(cli: CommandLine, name: str) -> dict[str, Any]:
 def test_until_done(cli: CommandLine) -> None:
     """Killed, then stopped in time, then complete; Slurm drops the jobs that waited in vain."""
     told = dies(cli, "goes-on")
-    sent = cli.user.run(["sacct", "--noheader", "--allocations", "--format=JobName%60"]).stdout
-    assert sent.count("goes-on-") == 5
+    (run,) = cli.user.shared.parent.glob("**/runs/testcluster/goes-on")
+    kept = [json.loads(path.read_text()) for path in sorted(run.glob("attempts/*/job.json"))]
+    assert len({job["id"] for job in kept}) == len({job["name"] for job in kept}) == 5
+    assert [job["final"]["state"] for job in kept[3:]] == ["cancelled"] * 2
     assert len({each["job"] for each in told["attempts"]}) == 3
 
 
