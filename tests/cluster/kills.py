@@ -8,20 +8,21 @@ import json
 import random
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from tests.cluster.daemons import until
+from tests.cluster.daemons import Process, end_all, until
+from tests.cluster.errors import ClusterError
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
 
 KINDS = ("process group", "whole node", "slurmd alone")
 
-# Every write into the store, every unit and every beginning is logged with its holder's number. A
-# unit of two files takes PACE seconds.
+# Every write into the store, every unit and every beginning is logged with its holder's number.
 SCRIPT = """\
 import os, sys, time
 import dask.array as da
@@ -48,7 +49,8 @@ DurableStore._put = noted
 
 def compute(block, block_info=None):
     note("computes", number, block_info[0]["array-location"][0][0] // 4)
-    time.sleep(pace)
+    if not os.path.exists(log + ".hurry"):
+        time.sleep(pace)
     return np.sqrt(block)
 
 values = da.from_array(np.arange(units * 4 * 30.0).reshape(-1, 5, 6), chunks=(4, 5, 6))
@@ -145,10 +147,9 @@ class Killed:
         node = self._shown("BatchHost")
         lived_on = False
         if kind == "process group":
-            self.user.run(["scancel", "--signal=KILL", "--full", self.job])
+            end_all(lambda: self._processes(node))
+            # `_release` has it run again
             until(lambda: self._shown("JobState") in ("FAILED", "COMPLETED"))
-            if self._shown("JobState") == "FAILED":
-                self.cluster.admin(["scontrol", "requeue", self.job])
         else:
             self.cluster.kill_node(node, only_daemon=kind == "slurmd alone")
             self.cluster.mark_down(node)
@@ -158,12 +159,13 @@ class Killed:
         if kind == "slurmd alone":
             lived_on = self._outlived(holder)
         if kind != "process group":
-            self._revive(node)
+            self.cluster.start_node(node)
         self.deaths.append(Death(kind, done, holder, lived_on))
         return True
 
     def finish(self) -> None:
-        """Let the last attempt come to its end."""
+        """Let the last attempt come to its end, without any pause."""
+        Path(f"{self.log_file}.hurry").touch()
         until(lambda: self._release() and self._complete(), 300)
 
     def check(self) -> None:
@@ -233,15 +235,32 @@ class Killed:
         until(lambda: json.loads(marks[0].read_text())["released_at"])
         return True
 
-    def _revive(self, node: str) -> None:
-        self.cluster.start_node(node)
-        self.cluster.admin(["scontrol", "update", f"nodename={node}", "state=resume"])
+    def _processes(self, node: str) -> list[int]:
+        """Return what the job runs on its node, without Slurm's own daemons."""
+        found = []
+        for pid in self.cluster.pids(node):
+            with suppress(FileNotFoundError):
+                if Path(f"/proc/{pid}").stat().st_uid == self.user.uid and Process.of(pid).alive:
+                    found.append(pid)
+        return found
 
     def _release(self) -> bool:
         """Let a requeued job start at once, which Slurm would delay by two minutes."""
-        if self._shown("JobState") == "PENDING":
-            self.cluster.admin(["scontrol", "update", f"jobid={self.job}", "starttime=now"])
+        state = self._shown("JobState")
+        if state == "FAILED" and self._shown("ExitCode") in ("0:9", "137:0"):
+            with suppress(ClusterError):
+                self.cluster.admin(["scontrol", "requeue", self.job])
+            return True
+        assert state in ("PENDING", "RUNNING", "COMPLETING", "COMPLETED"), self._last_words(state)
+        if state == "PENDING":
+            # it may just begin by itself
+            with suppress(ClusterError):
+                self.cluster.admin(["scontrol", "update", f"jobid={self.job}", "starttime=now"])
         return True
+
+    def _last_words(self, state: str) -> str:
+        said = (self.cli.here / f"{self.name}.out").read_text().splitlines()[-30:]
+        return "\n".join([f"job {self.job} is {state}; {self.deaths}", *said])
 
     def _complete(self) -> bool:
         return self._shown("JobState") == "COMPLETED"

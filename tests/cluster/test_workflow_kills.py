@@ -23,7 +23,7 @@ def test_kills_at_random_moments(cluster: SlurmCluster, cli: CommandLine) -> Non
     seed = int(os.environ.get("PANGEO_HPC_SEED", "6"))
     chance = random.Random(seed)
     kinds = [*KINDS, "slurmd alone"] * KILLS
-    killed = Killed(cluster, cli, "killed-often", units=8 * KILLS, pace=0.4)
+    killed = Killed(cluster, cli, "killed-often", units=40 * KILLS, pace=0.4)
     for kind in kinds[:KILLS]:
         assert killed.kill(kind, chance), "it came to its end before all kills were made"
     killed.finish()
