@@ -2,6 +2,7 @@
 # make test          everything: make check, then the tests on real Slurm clusters, of both kinds
 # make check         format, lint, types, and every test that needs no cluster
 # make cluster-test  only the tests on a real Slurm cluster (Debian, as root)
+# make soak          a run killed 30 times on a real Slurm cluster; prints a table (likewise)
 # make docker-up     a Slurm cluster in containers; see docker/README.md
 # make docker-test   the cluster tests on it, from its login container
 # make docker-down   remove it
@@ -13,7 +14,7 @@ SITE = $(or $(PANGEO_HPC_SITE),local)
 PYTEST = $(VENV)/bin/python -m pytest
 READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 
-.PHONY: demo test check cluster-test docker-up docker-test docker-down bench format clean
+.PHONY: demo test check cluster-test docker-up docker-test docker-down bench soak format clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := check
 
@@ -42,6 +43,9 @@ docker-test:
 bench: $(READY)
 	set -e; for each in benchmarks/[a-z]*.py; do \
 		echo "== $$each"; $(VENV)/bin/python -m benchmarks.$$(basename $$each .py) $(ARGS); done
+
+soak: $(READY)
+	PANGEO_HPC_KILLS=$(or $(KILLS),30) $(PYTEST) tests/cluster/test_workflow_kills.py --capture=no $(ARGS)
 
 format: $(READY)
 	$(VENV)/bin/ruff format .

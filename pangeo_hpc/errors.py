@@ -177,6 +177,10 @@ class TaskTooLong(PangeoHpcError):
     """A Dask task takes longer than a worker lives."""
 
 
+class UnitTooLong(PangeoHpcError):
+    """A unit of a run's work takes longer than a job has."""
+
+
 class EnvironmentMismatch(WorkerJobFailed):
     """Dask workers have other packages than their client."""
 

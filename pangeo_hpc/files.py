@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,18 @@ def refusals(path: Path) -> Iterator[None]:
         raise told from error
 
 
-def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
+def write_atomic(
+    path: Path,
+    content: str | bytes,
+    *,
+    mode: int = 0o644,
+    last: Callable[[], object] | None = None,
+) -> None:
     """Write a file whole or not at all, and on the disk when this returns.
 
-    The content goes to a new file beside it, is synced, and takes the name by one rename. Raise
-    NotAllowed for missing permission, quota or space.
+    The content goes to a new file beside it, is synced, and takes the name by one rename. `last` is
+    called before that: what it raises leaves the file as it was. Raise NotAllowed for missing
+    permission, quota or space.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
@@ -76,6 +83,8 @@ def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if last is not None:
+                last()
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -83,9 +92,12 @@ def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None
         sync_directory(path.parent)
 
 
-def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
-    """Write a value as readable JSON, whole or not at all."""
-    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", mode=mode)
+def write_json(
+    path: Path, value: Any, *, mode: int = 0o644, last: Callable[[], object] | None = None
+) -> None:
+    """Write a value as readable JSON, whole or not at all; see `write_atomic`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomic(path, text, mode=mode, last=last)
 
 
 def read_json(path: Path) -> Any:

@@ -37,9 +37,13 @@ def chosen(our: Here, folder: "RunFolder", reference: str = "") -> "Job":
 
 
 def standing(attempts: "Iterable[tuple[Job, JobStatus]]") -> "tuple[Job, JobStatus]":
-    """Return the attempt that stands for its run: the newest that lives, else the last."""
+    """Return the attempt that stands for its run: the newest that lives, else the last.
+
+    One that waits for another's end stands behind it.
+    """
     known = list(attempts)
-    return ([pair for pair in known if not pair[1].state.ended] or known)[-1]
+    alive = [pair for pair in known if not pair[1].state.ended]
+    return ([pair for pair in alive if not pair[1].state.waiting] or alive or known)[-1]
 
 
 def again(job: "Job") -> "Job":

@@ -18,6 +18,13 @@ from pangeo_hpc.cli.ending import (
     watch,
 )
 from pangeo_hpc.cli.output import json_option
+from pangeo_hpc.cli.until_done import (
+    cancel_chain,
+    is_chain,
+    lines_of_chain,
+    told_of_chain,
+    wait_for_chain,
+)
 from pangeo_hpc.errors import Exit, SchedulerError
 
 if TYPE_CHECKING:
@@ -37,10 +44,11 @@ def runs() -> None:
 def list_(context: click.Context) -> None:
     """List your runs on this site with the state of their newest attempt."""
     from pangeo_hpc.workflow import runs as folders
+    from pangeo_hpc.workflow.until_done_record import waiting
 
     our = here(context)
     found = folders.all_runs(our.site, our.person)
-    attempts = [(folder, job) for folder in found for job in folder.jobs()]
+    attempts = [(folder, job) for folder in found for job in (*folder.jobs(), *waiting(folder)[:1])]
     told = states(our, [job for _, job in attempts])
     by_run: dict[RunFolder, list[tuple[Job, JobStatus]]] = {}
     for (folder, job), status in zip(attempts, told, strict=True):
@@ -94,6 +102,7 @@ def show(context: click.Context, run: str) -> None:
                 "folder": str(folder.path),
                 "progress": folder.progress,
                 "attempts": attempts,
+                "until_done": told_of_chain(our, folder),
                 "outputs": _outputs(folder),
             }
         )
@@ -106,6 +115,8 @@ def show(context: click.Context, run: str) -> None:
         our.face.out(f"progress   {done['done']} of {done['total']} units, at {done['updated']}")
     for output in _outputs(folder):
         our.face.out(f"output     {output.get('path')}")
+    for line in lines_of_chain(our, folder):
+        our.face.out(line)
     for number, (job, status) in enumerate(zip(jobs, found, strict=True), 1):
         our.face.out()
         for name, value in attempt_of(job, status).items():
@@ -181,9 +192,14 @@ def _print_from(path: Path, position: int) -> int:
 @json_option
 @click.pass_context
 def wait(context: click.Context, run: str) -> int:
-    """Wait until a run's newest attempt has ended: exit 0, 1, or 75 for run it again."""
+    """Wait until a run's newest attempt has ended: exit 0, 1, or 75 for run it again.
+
+    Of a run that was submitted with --until-done, the end of all its attempts is waited for.
+    """
     our = here(context)
     folder = _find(our, run)
+    if is_chain(folder, run):
+        return wait_for_chain(our, folder)
     job = chosen(our, folder, run)
     return tell_end(our, folder, job, watch(our, folder, job))
 
@@ -198,6 +214,8 @@ def cancel(context: click.Context, run: str, free: bool) -> int:
 
     our = here(context)
     folder = _find(our, run)
+    if is_chain(folder, run):
+        cancel_chain(our, folder)
     job = chosen(our, folder, run)
     status = states(our, [job])[0]
     if status.state.ended:

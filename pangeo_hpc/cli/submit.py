@@ -10,6 +10,7 @@ from pangeo_hpc.cli.context import Here, here
 from pangeo_hpc.cli.ending import chosen, tell_end, watch
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.cli.request import request_options
+from pangeo_hpc.cli.until_done import limits_of, preview_chain, submit_chain, until_done_options
 from pangeo_hpc.errors import Exit
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="N", help="The run's name (default: the script's).")
 @click.option("--after", metavar="JOB", multiple=True, help="Start once this job succeeded.")
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@until_done_options
 @click.option("--wait", is_flag=True, help="Wait for the end: exit 0, 1 or 75.")
 @click.option("--dry-run", is_flag=True, help="Print the job script and submit nothing.")
 @json_option
@@ -36,6 +38,9 @@ def submit(
     name: str | None,
     after: tuple[str, ...],
     force: bool,
+    until_done: bool,
+    attempts: int | None,
+    core_hours: float | None,
     wait: bool,
     dry_run: bool,
     environment: str | None,
@@ -52,8 +57,12 @@ def submit(
     program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
     ask = Ask(**asked)
     jobs_before = [_job_id(our, reference) for reference in after]
+    limits = limits_of(until_done=until_done, attempts=attempts, core_hours=core_hours)
+    if limits and not dry_run:
+        return submit_chain(our, program, ask, limits, after=jobs_before, force=force, wait=wait)
     if dry_run:
-        script_text = launch.preview(our.site, our.person, program, ask, after=jobs_before)
+        show = preview_chain if limits else launch.preview
+        script_text = show(our.site, our.person, program, ask, after=jobs_before)
         if our.face.json:
             our.face.data({"script": script_text})
         else:

@@ -46,6 +46,9 @@ def seconds_left(environ: Mapping[str, str], now: datetime) -> float | None:
 
 async def dask_setup(worker: Any) -> None:
     """Let a worker tell how long it has, and leave SIGTERM to its nanny."""
+    if threading.current_thread() is threading.main_thread():
+        # ignored since `node`, so that it does not end us; programs that tasks start hear it again
+        signal.signal(signal.SIGUSR1, _nothing)
     if os.environ.get(DRAINS) != "1":
         return
     worker.startup_information[LEFT] = lambda _: seconds_left(os.environ, datetime.now(UTC))

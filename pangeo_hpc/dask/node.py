@@ -7,6 +7,7 @@ to the scheduler. What cannot work ends here, in words, before anybody waits for
 import asyncio
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +25,9 @@ _CONNECT = 30.0
 def main(argv: Sequence[str]) -> None:
     """Check, adapt and run. `argv` is that of `dask worker`, all options as two words."""
     words = list(argv)
+    # Slurm's --signal=USR1 warns all steps of a job: it is meant for the script, which has workers
+    # finish what they are at. It is inherited by the processes that nannies start.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         check_interface(option(words, "--interface"))
         asyncio.run(check_scheduler(words))

@@ -71,7 +71,8 @@ def _outlook(
         before = dependencies(store, element, active).waiting
         claim = claim_of(element, now)
         if before:
-            told[element.id] = (None, f"waits for job {', '.join(before)} to complete")
+            end = "complete" if element.job.after else "end"
+            told[element.id] = (None, f"waits for job {', '.join(before)} to {end}")
         elif claim.fits(capacity):
             told[element.id] = (None, "waits for its turn")
             ready.append(claim)

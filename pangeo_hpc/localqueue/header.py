@@ -26,6 +26,7 @@ class Wish:
     walltime: float | None = None
     output: str | None = None
     after: tuple[str, ...] | None = None
+    after_failure: tuple[str, ...] | None = None
     array: int | None = None
     nodes: int | None = None
     gpus: int | None = None
@@ -61,6 +62,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--walltime", type=_walltime, help="longest time, such as 01:30:00; default 1 hour")
     add("--output", type=_line, help="file for what the job prints; {id} and {index} are filled in")
     add("--after", type=_ids, help="ids of jobs that must have completed before, with commas")
+    failed = "ids of jobs that must have ended otherwise than completed, with commas"
+    add("--after-failure", type=_ids, help=failed)
     add("--array", type=_array, help="how many equal elements to run, counted from 0")
     add("--nodes", type=_count, help=argparse.SUPPRESS)
     add("--gpus", type=_whole, help=argparse.SUPPRESS)

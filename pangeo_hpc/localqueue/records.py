@@ -28,6 +28,7 @@ class Job:
     walltime: float = 0.0
     output: str = ""
     after: tuple[str, ...] = ()
+    after_failure: tuple[str, ...] = ()
     array: int | None = None
     requeue: bool = False
     directory: str = "/"
@@ -45,7 +46,10 @@ class Job:
     def from_json(cls, number: int, value: Any) -> "Job":
         """Read a record, or say in `damage` what is wrong with it."""
         try:
-            job = cls(**_fields(value) | {"after": tuple(value["after"])})
+            # records of an earlier version do not know of failures that are waited for
+            failures = tuple(value.get("after_failure", ()))
+            lists = {"after": tuple(value["after"]), "after_failure": failures}
+            job = cls(**_fields(value) | lists)
             _check(
                 job.number == number
                 and _are(
@@ -57,6 +61,7 @@ class Job:
                     job.home,
                     job.path,
                     *job.after,
+                    *job.after_failure,
                 )
                 and _are(int, job.cores, job.memory, job.umask)
                 and _are((int, float), job.walltime, job.submitted)
@@ -65,6 +70,11 @@ class Job:
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             return cls(number=number, damage=f"its record cannot be understood: {error}")
         return job
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Return the ids of all jobs it follows, whatever end it wants of them."""
+        return (*self.after, *self.after_failure)
 
     def indices(self) -> tuple[int | None, ...]:
         """Return the index of each element; a job without an array has one, None."""

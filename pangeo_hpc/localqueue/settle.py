@@ -2,12 +2,12 @@
 
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pangeo_hpc.localqueue import trees
 from pangeo_hpc.localqueue.plan import Claim
-from pangeo_hpc.localqueue.records import Element, Standing
+from pangeo_hpc.localqueue.records import Element, Job, Standing
 from pangeo_hpc.localqueue.settings import PREFIX
 from pangeo_hpc.localqueue.store import Store
 from pangeo_hpc.machine import Machine
@@ -21,7 +21,7 @@ WATCHER_KILLED = "its supervisor was killed"
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The jobs an element still waits for, and those that ended without completing."""
+    """The jobs an element still waits for, and those that ended as it did not want."""
 
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
@@ -43,16 +43,23 @@ def dependencies(store: Store, element: Element, known: Iterable[Element]) -> De
     """Return what an element waits for; `known` elements need not be read again."""
     waiting, failed = [], []
     table: dict[str, list[Element]] = {}
-    if element.job.after:
+    if element.job.before:
         for other in known:
             table.setdefault(other.id, []).append(other)
             if other.index is not None:
                 table.setdefault(str(other.job.number), []).append(other)
-    for wanted in element.job.after:
+    for wanted in element.job.before:
         states = {other.standing.state for other in table.get(wanted) or store.look(wanted)}
-        if any(state.ended and state is not JobState.COMPLETED for state in states) or not states:
+        if wanted in element.job.after_failure:
+            # of an array, one element that ended otherwise is enough
+            over = all(state.ended for state in states)
+            good = not over or states != {JobState.COMPLETED}
+        else:
+            over = states == {JobState.COMPLETED}
+            good = all(not state.ended or state is JobState.COMPLETED for state in states)
+        if not good or not states:
             failed.append(wanted)
-        elif states != {JobState.COMPLETED}:
+        elif not over:
             waiting.append(wanted)
     return Dependencies(tuple(waiting), tuple(failed))
 
@@ -138,9 +145,16 @@ def _corrected(store: Store, element: Element, before: list[Element], now: float
     if standing.state is JobState.PENDING:
         failed = dependencies(store, element, before).failed
         if failed:
-            words = f"{NEVER}: {', '.join(failed)} did not complete"
+            words = f"{NEVER}: {_in_vain(element.job, failed)}"
             return store.write(element, standing.end(JobState.CANCELLED, words, now=now))
     return element
+
+
+def _in_vain(job: Job, ids: Sequence[str]) -> str:
+    """Say what a job waited for in vain."""
+    how = {False: "did not complete", True: "completed"}
+    told = {which: [i for i in ids if (i in job.after_failure) is which] for which in how}
+    return ", ".join(f"{', '.join(found)} {how[which]}" for which, found in told.items() if found)
 
 
 def _watched(standing: Standing) -> bool:

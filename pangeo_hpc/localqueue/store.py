@@ -147,7 +147,7 @@ class Store:
         The caller holds the lock. Jobs that a waiting one depends on stay. Return the numbers.
         """
         waiting = self.active()
-        needed = {parse_id(i) for element in waiting for i in element.job.after}
+        needed = {parse_id(i) for element in waiting for i in element.job.before}
         numbers = {parsed[0] for parsed in needed if parsed}
         gone = []
         for number in _numbers(self.ended_folder):

@@ -19,7 +19,9 @@ from pangeo_hpc.units import GIB, MIB, format_memory
 T = TypeVar("T")
 
 _LARGEST_SCRIPT = 16 * MIB
-_DEFAULTS = Wish(cores=1, walltime=3600.0, output="local-{id}.out", after=(), nodes=1)
+_DEFAULTS = Wish(
+    cores=1, walltime=3600.0, output="local-{id}.out", after=(), after_failure=(), nodes=1
+)
 
 
 def read_script(path: Path) -> bytes:
@@ -61,6 +63,7 @@ def decide(
         walltime=_given(wish.walltime),
         output=_output(wish),
         after=_given(wish.after),
+        after_failure=_given(wish.after_failure),
         array=wish.array,
         requeue=bool(wish.requeue),
         directory=str(Path.cwd()),
@@ -76,7 +79,7 @@ def take(store: Store, job: Job, script: bytes) -> Job:
 
     Raise SubmitRefused if it is to follow jobs that the queue does not know.
     """
-    unknown = [wanted for wanted in job.after if not store.look(wanted)]
+    unknown = [wanted for wanted in job.before if not store.look(wanted)]
     if unknown:
         text = f"after: this queue knows no job {', '.join(unknown)}"
         raise SubmitRefused(text, hint="ended jobs are forgotten after a while; leave them out")

@@ -86,6 +86,7 @@ class Local:
             "--gpus": request.gpus or None,
             "--output": request.output,
             "--after": ",".join(request.after) or None,
+            "--after-failure": ",".join(request.after_failure) or None,
             "--array": request.array,
         }
         lines = [f"{option}={value}" for option, value in wanted.items() if value is not None]

@@ -44,8 +44,11 @@ def directives(request: JobRequest, options: SchedulerOptions) -> tuple[str, ...
     if "walltime" not in request.omit:
         lines.append(f"-l walltime={format_walltime(request.walltime)}")
     lines += _output(request)
-    if request.after:
-        lines.append(f"-W depend=afterok:{':'.join(request.after)}")
+    kinds = {"afterok": request.after, "afternotok": request.after_failure}
+    told = ",".join(f"{kind}:{':'.join(ids)}" for kind, ids in kinds.items() if ids)
+    if told:
+        # one that waits for failures in vain is deleted by the server
+        lines.append(f"-W depend={told}")
     if _is_array(request):
         # An array is always one that may be run again; saying no is refused.
         lines.append(f"-J 0-{(request.array or 0) - 1}")
@@ -119,6 +122,7 @@ def _refuse_odd(request: JobRequest) -> None:
         "account": request.account,
         **{f"resources.{name}": f"{name}={value}" for name, value in request.resources.items()},
         **{f"after.{place}": job_id for place, job_id in enumerate(request.after)},
+        **{f"after_failure.{place}": i for place, i in enumerate(request.after_failure)},
     }
     problems = [
         Problem(path, f"{word!r} cannot stand in a job script", "use letters, digits and ._-")

@@ -37,8 +37,7 @@ def directives(request: JobRequest) -> tuple[str, ...]:
     if request.exclusive:
         lines.append("--exclusive")
     lines.append("--requeue" if request.requeue else "--no-requeue")
-    if request.after:
-        lines.append(_option("dependency", f"afterok:{':'.join(request.after)}"))
+    lines += _dependency(request)
     if request.array is not None:
         lines.append(_option("array", f"0-{request.array - 1}"))
     if request.output is not None:
@@ -72,6 +71,14 @@ def _size(request: JobRequest) -> list[str]:
     return lines
 
 
+def _dependency(request: JobRequest) -> list[str]:
+    """Return what the job waits for; one that waits for failures in vain goes away by itself."""
+    kinds = {"afterok": request.after, "afternotok": request.after_failure}
+    told = ",".join(f"{kind}:{':'.join(ids)}" for kind, ids in kinds.items() if ids)
+    lines = [_option("dependency", told)] if told else []
+    return [*lines, "--kill-on-invalid-dep=yes"] if request.after_failure else lines
+
+
 def _output(request: JobRequest) -> str:
     """Return the file name pattern: %A is the array's id, %a the index, %% a percent sign."""
     array = request.array is not None
@@ -101,6 +108,7 @@ def _refuse_odd(request: JobRequest) -> None:
         "account": request.account,
         "gpu_type": request.gpu_type,
         **{f"after.{place}": job_id for place, job_id in enumerate(request.after)},
+        **{f"after_failure.{place}": i for place, i in enumerate(request.after_failure)},
     }
     problems = [
         Problem(path, f"{word!r} cannot stand in a job script", "use letters, digits and ._-")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
 
-from pangeo_hpc.errors import Exit, PangeoHpcError, StoppedInTime
+from pangeo_hpc.errors import Exit, PangeoHpcError, RunBusy, StoppedInTime
 from pangeo_hpc.units import format_duration
 from pangeo_hpc.workflow.deadline import Deadline
 
@@ -63,7 +63,8 @@ class Signals:
     """While entered, SIGUSR1 asks for a stop after the unit at work, SIGTERM for a stop at once.
 
     ``--signal=B:USR1@120`` sends the first. The second means 75, run again, near the end of the
-    walltime; at any other time somebody wants the run ended, and it ends as if by the signal.
+    walltime; at any other time somebody wants the run ended, and it ends as if by the signal. An
+    attempt that lost its run to a later one is ended by `lost`, from any thread.
     """
 
     def __init__(self, name: str, deadline: Deadline) -> None:
@@ -71,6 +72,7 @@ class Signals:
         self._name = name
         self._deadline = deadline
         self._before: dict[int, Any] = {}
+        self._loss: RunBusy | None = None
 
     def __enter__(self) -> "Signals":
         # Python lets only the main thread listen
@@ -80,8 +82,15 @@ class Signals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        before, self._before = self._before, {}
+        for number, handler in before.items():
             signal.signal(number, handler)
+
+    def lost(self, error: RunBusy) -> None:
+        """Let the main thread end with an error; without our handlers its next write does that."""
+        self._loss = error
+        if self._before:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def _warned(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = "asked to stop by SIGUSR1"
@@ -89,6 +98,8 @@ class Signals:
     def _ended(self, _number: int, _frame: FrameType | None) -> None:
         # it may come twice, to the job and to the step; the first one is being obeyed
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self._loss is not None:
+            raise self._loss
         left = self._deadline.left()
         if left is None or left > LAST_WARNING:
             raise SystemExit(128 + signal.SIGTERM)

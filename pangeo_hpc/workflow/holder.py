@@ -4,8 +4,8 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,9 @@ class Holder:
     """One attempt to hold a run; `number` is its fencing token, higher ones come later.
 
     `pid_space` tells containers on one machine apart; `process_started` is in clock ticks since
-    boot. A holder with `released_at` has ended.
+    boot. A holder with `released_at` has ended. `ends` is when its job ends, and `at_work` are the
+    pieces it was computing at its last sign of life, with when it began them. `follows` are the
+    attempts whose jobs had ended before its own began, as the scheduler had promised.
     """
 
     number: int
@@ -38,6 +40,9 @@ class Holder:
     taken_at: str
     renewed_at: str
     released_at: str | None = None
+    ends: str | None = None
+    follows: Sequence[int] = ()
+    at_work: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         process = f"process {self.pid} on {self.host}"
@@ -51,7 +56,7 @@ class Holder:
     def load(cls, text: str) -> "Holder":
         """Return the holder a file tells of. Raise ValueError if it does not tell of one."""
         kept: dict[str, Any] = json.loads(text)
-        names = {field.name for field in fields(cls)}
+        names = {each.name for each in fields(cls)}
         try:
             return cls(**{key: value for key, value in kept.items() if key in names})
         except (TypeError, AttributeError) as error:
@@ -69,7 +74,12 @@ class Verdict(Enum):
 Ask = Callable[[Holder], JobState | None]
 
 
-def myself(inside: Allocation | None, attempt: int | None) -> Holder:
+def myself(
+    inside: Allocation | None,
+    attempt: int | None,
+    ends: datetime | None = None,
+    follows: Sequence[int] = (),
+) -> Holder:
     """Return the holder that this process would be; `number` is not claimed yet."""
     pid, now = os.getpid(), moment()
     return Holder(
@@ -84,6 +94,8 @@ def myself(inside: Allocation | None, attempt: int | None) -> Holder:
         scheduler=inside.scheduler if inside else None,
         restarts=inside.facts.restarts if inside else 0,
         attempt=attempt,
+        ends=ends.isoformat(timespec="seconds") if ends else None,
+        follows=list(follows),
         taken_at=now,
         renewed_at=now,
     )
@@ -94,9 +106,10 @@ def judge(holder: Holder, me: Holder, ask: Ask) -> Verdict:
 
     `ask` tells the state of the holder's job, None if nobody can say. A requeued job has the id of
     its earlier attempt, which may still live (slurmstepd outlives a killed slurmd): the later one
-    takes over, and the earlier one finds that out before it writes again.
+    takes over, and the earlier one finds that out before it writes again. So it does from an
+    attempt that its own job was to follow.
     """
-    if holder.released_at:
+    if holder.released_at or (holder.attempt is not None and holder.attempt in me.follows):
         return Verdict.GONE
     same_job = me.job_id is not None and (holder.job_id, holder.scheduler) == (
         me.job_id,

@@ -142,7 +142,9 @@ def refuse_if_busy(
     site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner = run
 ) -> None:
     """Raise RunBusy if an attempt of this run is queued or running, or may be."""
-    for job in folder.jobs():
+    from pangeo_hpc.workflow.until_done_record import waiting
+
+    for job in (*folder.jobs(), *waiting(folder)):
         if job.final is not None:
             continue
         status = follow(site, person, [job], runner=runner)[0]

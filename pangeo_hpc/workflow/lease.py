@@ -10,12 +10,15 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pangeo_hpc import files
 from pangeo_hpc.errors import PangeoHpcError, RunBusy
 from pangeo_hpc.workflow.holder import Ask, Holder, Verdict, judge, moment
+from pangeo_hpc.workflow.tries import holders, refuse_too_long
 
 HEARTBEAT = 10.0
 PATIENCE = 60.0
@@ -50,8 +53,10 @@ class Lease:
         self.holder = holder
         self.fence = Fence(directory, holder.number)
         self._file = _file(directory, holder.number)
+        self._earlier = [h for h in holders(directory) if h.number < holder.number]
         self._writing = threading.Lock()
         self._stop = threading.Event()
+        self._on_loss: Callable[[RunBusy], object] | None = None
         self._thread = threading.Thread(target=self._beat, name="run-heartbeat", daemon=True)
 
     def check(self) -> None:
@@ -74,8 +79,37 @@ class Lease:
             self.holder = replace(self.holder, renewed_at=moment())
             files.write_atomic(self._file, self.holder.dump())
 
-    def start_heartbeat(self) -> None:
-        """Renew every few seconds from a thread."""
+    @contextmanager
+    def working(self, piece: str) -> Iterator[None]:
+        """Note that a piece is being computed, see `begun`; it stays noted if this fails."""
+        self.begun(piece)
+        yield
+        self.done(piece)
+
+    def begun(self, piece: str) -> None:
+        """Note that a piece of the work is being computed, for those who come after us.
+
+        It costs nothing: the heartbeat writes it down. What was at work when an attempt was killed
+        stays noted. Raise UnitTooLong for a piece that two attempts gave most of their time to, and
+        did not finish.
+        """
+        refuse_too_long(piece, self._earlier)
+        with self._writing:
+            at_work = {**self.holder.at_work, piece: moment()}
+            self.holder = replace(self.holder, at_work=at_work)
+
+    def done(self, piece: str) -> None:
+        """Note that a piece is finished."""
+        with self._writing:
+            at_work = {k: v for k, v in self.holder.at_work.items() if k != piece}
+            self.holder = replace(self.holder, at_work=at_work)
+
+    def start_heartbeat(self, on_loss: Callable[[RunBusy], object] | None = None) -> None:
+        """Renew every few seconds from a thread; `on_loss` is called once if the run is taken over.
+
+        A stale attempt that computes on finds out at its next write, which may be hours away.
+        """
+        self._on_loss = on_loss
         self._thread.start()
 
     def release(self) -> None:
@@ -90,7 +124,11 @@ class Lease:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             try:
-                self.renew()
+                self.check()
+            except RunBusy as error:
+                if self._on_loss is not None:
+                    self._on_loss(error)
+                return
             except (PangeoHpcError, OSError):
                 # a full disk is told by whatever writes next; our process still proves our life
                 continue
@@ -118,6 +156,7 @@ def take(folder: Path, me: Holder, ask: Ask, *, patience: float = PATIENCE) -> L
         if verdict is Verdict.GONE:
             mine = replace(me, number=number + 1)
             if claim(directory, mine):
+                _sweep(folder / "ledger")
                 return Lease(directory, mine)
         elif time.monotonic() >= give_up:
             raise _unknown(folder.name, holder)
@@ -178,6 +217,12 @@ def claim(directory: Path, holder: Holder) -> bool:
         return Holder.load(target.read_text()).token == holder.token
     except ValueError:
         return False
+
+
+def _sweep(directory: Path) -> None:
+    """Remove the drafts of those before us: one that passed the fence takes its place no more."""
+    for draft in directory.rglob(".*.partial"):
+        draft.unlink(missing_ok=True)
 
 
 def _create(path: Path, text: str) -> None:

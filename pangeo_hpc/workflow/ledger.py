@@ -73,7 +73,12 @@ class Ledger:
         holder = self._lease.holder
         entry = {"format": FORMAT, "unit": key, "digest": digest.text}
         entry |= {"holder": holder.number, "job": holder.job_id, **facts}
-        files.write_json(self._entry(key), entry)
+        try:
+            files.write_json(self._entry(key), entry, last=self._lease.fence.check)
+        except FileNotFoundError:
+            # a draft that is gone was removed by whoever took the run over
+            self._lease.fence.check()
+            raise
         return entry
 
     def forget(self, keys: Iterable[str]) -> None:

@@ -137,6 +137,7 @@ class Output:
                 # what it has is about to be overwritten
                 self.ledger.forget([job.key])
             job.began = time.monotonic()
+            self.attempt.lease.begun(self._work_on(job))
             flight.start(work, job)
 
     def _had(self, part: Part, unit: Unit) -> int:
@@ -172,8 +173,13 @@ class Output:
             "bytes": job.bytes,
         }
         self.done[job.key] = self.ledger.commit(job.key, self.digest, facts)
+        self.attempt.lease.done(self._work_on(job))
         self.pace.add(seconds)
         self._count(result, job.key, seconds)
+
+    def _work_on(self, job: Job) -> str:
+        """Return how a unit is called where it is at work, also for the attempts after us."""
+        return f"{job.key} of {self.target.name}"
 
     def _count(self, result: Written, _key: str, seconds: float = 0.0) -> None:
         result.written += 1

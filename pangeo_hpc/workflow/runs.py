@@ -20,6 +20,8 @@ from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.site import Person, Site
 
 RUN, ATTEMPT = "PANGEO_HPC_RUN", "PANGEO_HPC_ATTEMPT"
+# Marks in the folder of an attempt: its job waits to follow another attempt; it began.
+AHEAD, BEGUN = "ahead", "begun"
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,16 @@ class RunFolder:
                 return number, folder
 
     def jobs(self) -> list[Job]:
-        """Return the jobs of all attempts that were recorded, the first one first."""
-        return [Job.read(folder) for folder in self.attempts() if (folder / "job.json").exists()]
+        """Return the jobs of all attempts that were recorded, the first one first.
+
+        Without those that were submitted ahead, to follow another attempt, and did not begin.
+        """
+        recorded = [folder for folder in self.attempts() if (folder / "job.json").exists()]
+        return [
+            Job.read(folder)
+            for folder in recorded
+            if (folder / BEGUN).exists() or not (folder / AHEAD).exists()
+        ]
 
 
 def open_run(

@@ -19,6 +19,7 @@ from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import admit
 from pangeo_hpc.workflow.progress import Progress
+from pangeo_hpc.workflow.until_done_record import followed
 from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
@@ -88,14 +89,14 @@ class Run:
     def __enter__(self) -> "Run":
         folder, number = self._open()
         inside = allocation.current()
-        me = myself(inside, number)
         deadline = Deadline(allocation.known_end(inside))
+        me = myself(inside, number, deadline.ends, followed(folder, number))
         with ExitStack() as stack:
             # from here on a SIGTERM unwinds: it sends the workers home and gives the run back
             signals = stack.enter_context(Signals(folder.name, deadline))
             held = lease.take(folder.path, me, Watch(folder, self._site))
             stack.callback(held.release)
-            held.start_heartbeat()
+            held.start_heartbeat(signals.lost)
             if self._place is not None:
                 here.remember(self._site(), folder, self._place)
             self._attempt = Attempt(
@@ -241,4 +242,7 @@ def _forced(holder: Holder) -> str | None:
     """Return the mark of this start over, equal when the scheduler requeues the attempt."""
     if FORCE not in os.environ:
         return None
+    if os.environ[FORCE] != "1":
+        # attempts that follow one another start over once together
+        return os.environ[FORCE]
     return f"attempt {holder.attempt}" if holder.attempt else f"holder {holder.number}"

@@ -6,6 +6,7 @@ can lose what it had called written.
 
 import asyncio
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -36,12 +37,34 @@ class DurableStore(WrapperStore[LocalStore]):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Store a value durably. Raise RunBusy if the run was taken over."""
-        path = self._store.root / key
-        missing = await asyncio.to_thread(self._before, path)
+        await asyncio.to_thread(self._put, self._store.root / key, value)
+
+    def _put(self, path: Path, value: Buffer) -> None:
+        """Write a file beside its place, and let it take the place while the run is ours.
+
+        The fence is looked at once the draft is there. Who takes the run over claims it first and
+        then removes all drafts, so that one which passed the fence before is gone, and its rename
+        fails: nothing of ours gets into the store after our successor began.
+        """
+        missing = self._before(path)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
         # network filesystems tell of a full disk only when they are asked to sync
         with files.refusals(path):
-            await super().set(key, value)
-            await asyncio.to_thread(_sync, path, missing)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with draft.open("xb") as file:
+                    file.write(value.as_buffer_like())
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._fence.check()
+                draft.replace(path)
+            except FileNotFoundError:
+                self._fence.check()
+                raise
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            _sync(path, missing)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Store a value durably unless there is one. Raise RunBusy if the run was taken over."""
@@ -67,11 +90,6 @@ class DurableStore(WrapperStore[LocalStore]):
 
 
 def _sync(path: Path, made: list[Path]) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
     files.sync_directory(path.parent)
     for directory in made:
         files.sync_directory(directory.parent)

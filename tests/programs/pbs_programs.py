@@ -119,7 +119,7 @@ class Queue:
             before = [other for other in self.jobs() if other["number"] in job["after"]]
             if any(other["state"] != "F" for other in before):
                 continue
-            if any(other["exit"] != 0 for other in before):
+            if any((other["exit"] == 0) is (other["number"] in job["failed"]) for other in before):
                 self.write(job | {"state": "F", "substate": 92, "ended": time.time()})
                 continue
             self.write(job | {"state": "R", "substate": 41, "started": time.time()})
@@ -215,7 +215,12 @@ def _cores(asked: dict[str, str]) -> int:
 def _new_job(number: int, index: int | None, script: Path, asked: dict[str, str]) -> Job:
     name = asked.get("q", "short").partition("@")[0]
     route = QUEUES[name].get("route", name)
-    after = re.findall(r"\d+", asked.get("W", "").partition("afterok:")[2])
+    kinds = dict(re.findall(r"(afterok|afternotok):([\w.:]+)", asked.get("W", "")))
+    wanted = {
+        kind: [int(i) for i in re.findall(r"(?:^|:)(\d+)", ids)] for kind, ids in kinds.items()
+    }
+    failed = wanted.get("afternotok", [])
+    after = wanted.get("afterok", []) + failed
     return {
         "number": number,
         "index": index,
@@ -227,7 +232,8 @@ def _new_job(number: int, index: int | None, script: Path, asked: dict[str, str]
         "walltime": _seconds(asked),
         "nodes": _nodes(asked),
         "cores": _cores(asked),
-        "after": [int(other) for other in after],
+        "after": after,
+        "failed": failed,
         "state": "H" if after else "Q",
         "substate": 22 if after else 10,
         "created": time.time(),
@@ -377,7 +383,10 @@ def _record(job: Job) -> dict[str, Any]:
     if job["state"] == "Q":
         record["comment"] = "Not Running: Queue not started."
     if job["after"]:
-        record["depend"] = "afterok:" + ":".join(full_id(other, None) for other in job["after"])
+        record["depend"] = ",".join(
+            f"{'afternotok' if other in job['failed'] else 'afterok'}:{full_id(other, None)}"
+            for other in job["after"]
+        )
     if job.get("hosts"):
         record |= {"exec_host": job["hosts"], "stime": _ctime(job["started"]), "run_count": 1}
         record["comment"] = "Job run at some time on (node01:ncpus=1)"

@@ -312,6 +312,26 @@ def test_dependencies(queue: RealQueue) -> None:
     assert not (queue.folder / "ran").exists()
 
 
+def test_jobs_that_follow_failures(queue: RealQueue) -> None:
+    """A job starts when those before it ended otherwise, and never if one of them completed."""
+    first = queue.submit("until test -e go; do sleep 0.05; done; echo one > order; exit 75")
+    second = queue.submit("echo two >> order", f"--after-failure={first}")
+    third = queue.submit("touch ran", f"--after-failure={first},{second}")
+    waiting = queue.status(third)
+    assert (waiting.state, waiting.reason) == (
+        JobState.PENDING,
+        f"waits for job {first}, {second} to end",
+    )
+    (queue.folder / "go").touch()
+    assert queue.wait(second).state is JobState.COMPLETED
+    assert (queue.folder / "order").read_text() == "one\ntwo\n"
+    assert queue.wait(third).state is JobState.CANCELLED
+    assert queue.wait(third).reason == f"DependencyNeverSatisfied: {second} completed"
+    assert not (queue.folder / "ran").exists()
+    after_cancel = queue.submit("echo three >> order", f"--after-failure={third}")
+    assert queue.wait(after_cancel).state is JobState.COMPLETED
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -73,6 +73,15 @@ def test_everything():
     ]
 
 
+def test_jobs_that_follow_failures():
+    """One list of dependencies; the server deletes a job that waits in vain."""
+    request = replace(REQUEST, after=("12.desched1",), after_failure=("13.desched1", "14.desched1"))
+    line = "#PBS -W depend=afterok:12.desched1,afternotok:13.desched1:14.desched1"
+    assert line in script(request)
+    with pytest.raises(RequestRefused, match=r"after_failure\.0"):
+        script(replace(REQUEST, after_failure=("13,beforeok:7",)))
+
+
 def test_totals():
     """A site without select gets sums over all nodes; place would be refused beside them."""
     request = replace(

@@ -77,6 +77,16 @@ def test_a_full_request():
     ]
 
 
+def test_jobs_that_follow_failures():
+    """Such a job waits beside those it wants to succeed, and goes away once it can never start."""
+    found = lines(after=("12",), after_failure=("13", "14_2"))
+    assert "--dependency=afterok:12,afternotok:13:14_2" in found
+    assert "--kill-on-invalid-dep=yes" in found
+    assert not any("kill-on-invalid-dep" in line for line in lines(after=("12",)))
+    with pytest.raises(RequestRefused, match=r"after_failure\.0"):
+        lines(after_failure=("13 --hold",))
+
+
 def test_what_a_site_omits():
     """A site that refuses an option gets a script without it, even without all of them."""
     omit = frozenset({"queue", "memory", "cores", "walltime", "account"})

@@ -68,6 +68,15 @@ def test_a_requeued_job_follows_itself(me: Holder) -> None:
     assert judge(mine, replace(mine, restarts=0), never) is Verdict.ALIVE
 
 
+def test_an_attempt_to_be_followed_is_gone(me: Holder) -> None:
+    """The scheduler began our job because that one's had ended, whatever still lives there."""
+    mine = replace(me, attempt=3, follows=[1, 2])
+    for holder in (replace(me, attempt=2), replace(me, **ELSEWHERE, attempt=1)):
+        assert judge(holder, mine, never) is Verdict.GONE
+    assert judge(replace(me, attempt=4), mine, never) is Verdict.ALIVE
+    assert judge(replace(me, attempt=None), mine, never) is Verdict.ALIVE
+
+
 def test_myself_outside_any_job() -> None:
     """Outside a job, a holder is its process."""
     me = myself(None, 3)

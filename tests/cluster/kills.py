@@ -1,0 +1,270 @@
+"""A run is killed at random moments on a real Slurm, and what it wrote is held to its promises.
+
+Three kinds of death: of all processes of the job; of the node, with its slurmd and all it runs; and
+of slurmd alone, so that the attempt lives on beside the requeued one.
+"""
+
+import json
+import random
+import time
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from tests.cluster.daemons import Process, end_all, until
+from tests.cluster.errors import ClusterError
+from tests.cluster.sites import CommandLine
+from tests.cluster.slurm import SlurmCluster
+
+KINDS = ("process group", "whole node", "slurmd alone")
+
+# Every write into the store, every unit and every beginning is logged with its holder's number.
+SCRIPT = """\
+import os, sys, time
+import dask.array as da
+import numpy as np
+import xarray as xr
+from pangeo_hpc import workflow
+from pangeo_hpc.workflow.store import DurableStore
+
+output, units, pace, log = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+
+def note(*words):
+    line = " ".join(map(str, words)) + "\\n"
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, line.encode())
+    os.close(file)
+
+put = DurableStore._put
+
+def noted(self, path, value):
+    put(self, path, value)
+    note("wrote", self._fence.number, os.stat(path).st_ctime_ns, path)
+
+DurableStore._put = noted
+
+def compute(block, block_info=None):
+    note("computes", number, block_info[0]["array-location"][0][0] // 4)
+    if not os.path.exists(log + ".hurry"):
+        time.sleep(pace)
+    return np.sqrt(block)
+
+values = da.from_array(np.arange(units * 4 * 30.0).reshape(-1, 5, 6), chunks=(4, 5, 6))
+tas = values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0, 0)))
+ds = xr.Dataset({"tas": (("time", "y", "x"), tas), "low": (("time", "y"), values[:, :, 0])})
+with workflow.start(cluster=False) as run:
+    number = run._attempt.lease.holder.number
+    note("begins", number, time.time_ns())
+    run.write_zarr(ds, output)
+"""
+
+JOB = """\
+#!/bin/bash
+#SBATCH --nodes=1 --ntasks=1 --cpus-per-task=2 --mem=1500M --time=60 --requeue
+#SBATCH --open-mode=append --output={name}.out
+pangeo-hpc --site {site} run {script} --name {name} -- {name}.zarr {units} {pace} {log}
+"""
+
+
+@dataclass
+class Log:
+    """What the script noted, by the numbers of its holders."""
+
+    begins: dict[int, int] = field(default_factory=dict)
+    wrote: list[tuple[int, int, str]] = field(default_factory=list)
+    computes: list[tuple[int, int]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "Log":
+        found = cls()
+        for line in path.read_text().splitlines() if path.exists() else ():
+            kind, holder, *rest = line.split(" ", 3)
+            if kind == "begins":
+                found.begins[int(holder)] = int(rest[0])
+            elif kind == "wrote":
+                found.wrote.append((int(holder), int(rest[0]), rest[1]))
+            else:
+                found.computes.append((int(holder), int(rest[0])))
+        return found
+
+
+@dataclass(frozen=True)
+class Death:
+    """One kill, and what came of it."""
+
+    kind: str
+    done: int
+    holder: int
+    lived_on: bool = False
+
+
+class Killed:
+    """A run on a cluster, to be killed as often as one likes."""
+
+    def __init__(
+        self, cluster: SlurmCluster, cli: CommandLine, name: str, units: int, pace: float
+    ) -> None:
+        self.cluster, self.cli, self.user = cluster, cli, cli.user
+        self.name, self.units = name, units
+        self.log_file = cli.here / f"{name}.log"
+        self.store = cli.user.scratch / f"{name}.zarr"
+        script = cli.script(f"{name}.py", SCRIPT)
+        told = {"site": cli.site, "script": script, "name": name, "log": self.log_file}
+        job = cli.script(f"{name}.sh", JOB.format(units=units, pace=pace, **told))
+        words = ["sbatch", "--parsable", str(job)]
+        self.job = self.user.run(words, cwd=cli.here).stdout.strip()
+        self.deaths: list[Death] = []
+
+    @property
+    def log(self) -> Log:
+        return Log.read(self.log_file)
+
+    @property
+    def folder(self) -> Path:
+        (found,) = self.user.shared.parent.glob(f"**/runs/testcluster/{self.name}")
+        return found
+
+    def entries(self) -> dict[int, int]:
+        """Return the holder that finished each unit, as the ledger tells."""
+        found = {}
+        for path in self.folder.glob("ledger/*/*/unit-*.json"):
+            entry = json.loads(path.read_text())
+            found[int(path.stem.removeprefix("unit-"))] = int(entry["holder"])
+        return found
+
+    def kill(self, kind: str, chance: random.Random) -> bool:
+        """Let an attempt work, kill it, and wait until the next one works; tell if one was left."""
+        holder = self._at_work()
+        wanted = len(self.log.computes) + chance.randint(1, 4)
+        until(lambda: len(self.log.computes) >= wanted or self._complete())
+        time.sleep(chance.uniform(0, 0.3))
+        if self._complete():
+            return False
+        node = self._shown("BatchHost")
+        lived_on = False
+        if kind == "process group":
+            end_all(lambda: self._processes(node))
+            # `_release` has it run again
+            until(lambda: self._shown("JobState") in ("FAILED", "COMPLETED"))
+        else:
+            self.cluster.kill_node(node, only_daemon=kind == "slurmd alone")
+            self.cluster.mark_down(node)
+            until(lambda: self._shown("JobState") in ("PENDING", "RUNNING", "COMPLETED"))
+        done = len(self.entries())
+        until(self._begins_again(holder))
+        if kind == "slurmd alone":
+            lived_on = self._outlived(holder)
+        if kind != "process group":
+            self.cluster.start_node(node)
+        self.deaths.append(Death(kind, done, holder, lived_on))
+        return True
+
+    def finish(self) -> None:
+        """Let the last attempt come to its end, without any pause."""
+        Path(f"{self.log_file}.hurry").touch()
+        until(lambda: self._release() and self._complete(), 300)
+
+    def check(self) -> None:
+        """Hold the output, the ledger and the log to what is promised."""
+        self._check_values()
+        log, finished = self.log, self.entries()
+        assert sorted(finished) == list(range(self.units))
+        # a finished unit is never computed by a later attempt, and one at most is left unfinished
+        by_holder = defaultdict(set)
+        for holder, unit in log.computes:
+            by_holder[holder].add(unit)
+            assert finished[unit] >= holder, f"unit {unit} was computed again by holder {holder}"
+        for holder, units in by_holder.items():
+            left = {unit for unit in units if finished[unit] != holder}
+            assert len(left) <= 1, f"holder {holder} left {left}"
+        assert self.recomputed <= len(self.deaths)
+        # nothing of a holder is in the store after a later one began
+        for holder, moment, path in log.wrote:
+            later = [begun for number, begun in log.begins.items() if number > holder]
+            assert moment <= min(later, default=moment), f"holder {holder} wrote {path} too late"
+        assert len(log.begins) == len(self.deaths) + 1
+        assert not list(self.store.rglob("*.partial"))
+
+    @property
+    def recomputed(self) -> int:
+        """Return how many computations of units were repeated."""
+        return sum(times - 1 for times in Counter(unit for _, unit in self.log.computes).values())
+
+    def table(self) -> str:
+        """Return what was survived, as a table for the documentation."""
+        head = "| killed | times | of these, the old attempt lived on | units computed again |"
+        rows = [head, "| --- | --- | --- | --- |"]
+        finished = self.entries()
+        for kind in KINDS:
+            mine = [death for death in self.deaths if death.kind == kind]
+            holders = {death.holder for death in mine}
+            again = [u for h, u in self.log.computes if h in holders and finished[u] != h]
+            alive = sum(death.lived_on for death in mine)
+            rows.append(f"| {kind} | {len(mine)} | {alive} | {len(again)} |")
+        return "\n".join(rows)
+
+    def _check_values(self) -> None:
+        with xr.open_zarr(self.store, chunks=None) as ds:
+            found = ds.load()
+        values = np.arange(self.units * 4 * 30.0).reshape(-1, 5, 6)
+        assert found.tas.values.tobytes() == np.sqrt(values).tobytes()
+        assert found.low.values.tobytes() == np.ascontiguousarray(values[:, :, 0]).tobytes()
+        assert found.attrs["pangeo_hpc_state"] == "complete"
+
+    def _at_work(self) -> int:
+        """Wait until the newest holder computes and return its number."""
+
+        def works() -> bool:
+            log = self.log
+            newest = max(log.begins, default=0)
+            return newest > 0 and any(holder == newest for holder, _ in log.computes)
+
+        until(lambda: self._release() and (works() or self._complete()))
+        return max(self.log.begins)
+
+    def _begins_again(self, holder: int):
+        return lambda: self._release() and (max(self.log.begins) > holder or self._complete())
+
+    def _outlived(self, holder: int) -> bool:
+        """Wait until the old attempt saw that it was overtaken; tell whether it lived for it."""
+        marks = list(self.folder.glob(f"leases/{holder:04}.json"))
+        until(lambda: json.loads(marks[0].read_text())["released_at"])
+        return True
+
+    def _processes(self, node: str) -> list[int]:
+        """Return what the job runs on its node, without Slurm's own daemons."""
+        found = []
+        for pid in self.cluster.pids(node):
+            with suppress(FileNotFoundError):
+                if Path(f"/proc/{pid}").stat().st_uid == self.user.uid and Process.of(pid).alive:
+                    found.append(pid)
+        return found
+
+    def _release(self) -> bool:
+        """Let a requeued job start at once, which Slurm would delay by two minutes."""
+        state = self._shown("JobState")
+        if state == "FAILED" and self._shown("ExitCode") in ("0:9", "137:0"):
+            with suppress(ClusterError):
+                self.cluster.admin(["scontrol", "requeue", self.job])
+            return True
+        assert state in ("PENDING", "RUNNING", "COMPLETING", "COMPLETED"), self._last_words(state)
+        if state == "PENDING":
+            # it may just begin by itself
+            with suppress(ClusterError):
+                self.cluster.admin(["scontrol", "update", f"jobid={self.job}", "starttime=now"])
+        return True
+
+    def _last_words(self, state: str) -> str:
+        said = (self.cli.here / f"{self.name}.out").read_text().splitlines()[-30:]
+        return "\n".join([f"job {self.job} is {state}; {self.deaths}", *said])
+
+    def _complete(self) -> bool:
+        return self._shown("JobState") == "COMPLETED"
+
+    def _shown(self, name: str) -> str:
+        text = self.cluster.admin(["scontrol", "--oneliner", "show", "job", self.job])
+        return text.partition(f" {name}=")[2].split()[0]

@@ -1,0 +1,180 @@
+"""Runs on the real Slurm that go on in further jobs, and scripts that are warned of their end."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.cluster.daemons import until
+from tests.cluster.sites import CommandLine
+
+UNITS = 6
+
+SCRIPT = """\
+import os, signal, sys, time
+from datetime import UTC, datetime
+import dask.array as da
+import numpy as np
+import xarray as xr
+from pangeo_hpc import workflow
+
+output, how, log = sys.argv[1:]
+
+def compute(block, block_info=None):
+    unit = block_info[0]["array-location"][0][0] // 4
+    with open(log, "a") as file:
+        file.write(f"{unit}\\n")
+    attempt = os.environ.get("PANGEO_HPC_ATTEMPT")
+    if how == "dies" and attempt == "1" and unit == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "dies" and attempt == "2" and unit == 3:
+        run._entered.deadline.ends = datetime.now(UTC)
+    if how == "hungry" and unit == 1:
+        time.sleep(1000)
+    if how == "slow" and os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        time.sleep(1)
+    return np.sqrt(block)
+
+count = 400 if how == "slow" else 24
+values = da.from_array(np.arange(count * 3.0).reshape(count, 3), chunks=(4, 3))
+tas = values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0)))
+with workflow.start(cluster=False) as run:
+    run.write_zarr(xr.Dataset({"tas": (("time", "x"), tas)}), output)
+"""
+
+
+def check(store: Path) -> None:
+    with xr.open_zarr(store, chunks=None) as ds:
+        found = ds.load()
+    expected = np.sqrt(np.arange(found.tas.size * 1.0).reshape(-1, 3))
+    assert found.tas.values.tobytes() == expected.tobytes()
+    assert found.attrs["pangeo_hpc_state"] == "complete"
+
+
+def computed(log: Path) -> Counter[int]:
+    return Counter(map(int, log.read_text().split()))
+
+
+def dies(cli: CommandLine, name: str) -> dict[str, Any]:
+    """Run a script to its end that is killed, then stops in time, then completes."""
+    script, log = cli.script("goes_on.py", SCRIPT), cli.here / f"{name}.log"
+    words = ("submit", str(script), "--name", name, "--until-done", "--attempts", "5", "--wait")
+    said = cli(*words, "--", f"{name}.zarr", "dies", str(log)).stdout
+    assert f"run {name}: complete: attempt 3 completed the run" in said
+    check(cli.user.scratch / f"{name}.zarr")
+    assert computed(log) == Counter({**dict.fromkeys(range(UNITS), 1), 1: 2})
+    cli("runs", "wait", name)
+    told = cli.json("runs", "show", name)
+    assert [each["exit_code"] for each in told["attempts"]] == [137, 75, 0]
+    assert told["until_done"]["standing"] == "complete"
+    assert 0 < told["until_done"]["core_hours"] < 0.2
+
+    def waiting() -> str:
+        return cli.user.run(["squeue", "--noheader", f"--user={cli.user.name}"]).stdout
+
+    until(lambda: f"{name}-" not in waiting())
+    return told
+
+
+def test_until_done(cli: CommandLine) -> None:
+    """Killed, then stopped in time, then complete; Slurm drops the jobs that waited in vain."""
+    told = dies(cli, "goes-on")
+    (run,) = cli.user.shared.parent.glob("**/runs/testcluster/goes-on")
+    kept = [json.loads(path.read_text()) for path in sorted(run.glob("attempts/*/job.json"))]
+    assert len({job["id"] for job in kept}) == len({job["name"] for job in kept}) == 5
+    assert [job["final"]["state"] for job in kept[3:]] == ["cancelled"] * 2
+    assert len({each["job"] for each in told["attempts"]}) == 3
+
+
+def test_until_done_where_nodes_have_no_commands(hard_cli: CommandLine) -> None:
+    """Neither squeue nor a history is needed: all jobs were there from the start."""
+    dies(hard_cli, "goes-on-hard")
+
+
+def test_cancelling_a_chain(cli: CommandLine) -> None:
+    """The attempt at work ends, and none follows."""
+    script, log = cli.script("goes_on.py", SCRIPT), cli.here / "ended.log"
+    words = ("submit", str(script), "--name", "ended", "--until-done", "--attempts", "4", "--json")
+    jobs = json.loads(cli(*words, "--", "ended.zarr", "hungry", str(log)).stdout)["jobs"]
+    assert len(set(jobs)) == 4
+    until(log.exists)
+    busy = cli(
+        "submit", str(script), "--name", "ended", "--", "ended.zarr", "hungry", str(log), code=4
+    )
+    assert "run ended is" in busy.stderr
+    cli("runs", "cancel", "ended")
+    assert "cancelled by `pangeo-hpc runs cancel`" in cli("runs", "wait", "ended", code=1).stdout
+    rows = cli.user.run(["squeue", "--noheader", "--states=all", "-o", "%T", "-j", ",".join(jobs)])
+    assert set(rows.stdout.split()) <= {"CANCELLED", "COMPLETING"}
+
+
+def test_a_chain_over_three_jobs_of_an_error(cli: CommandLine) -> None:
+    """An error of the script is told once, and its jobs are gone."""
+    script = cli.script("wrong.py", "raise SystemExit('no such variable')\n")
+    said = cli("submit", str(script), "--until-done", "--wait", code=1)
+    assert "failed: attempt 1 failed with exit code 1" in said.stdout
+    assert "no such variable" in said.stderr
+
+
+# Slurm looks twice a minute who is to be warned, and warns up to half a minute too early.
+BY_HAND = {
+    # only the batch shell gets it: it becomes the script
+    "shell": ("--time=10 --signal=B:USR1@540", "exec pangeo-hpc {rest}"),
+    # all steps get it, the batch shell does not
+    "steps": ("--time=10 --signal=USR1@540", "srun --cpus-per-task=2 pangeo-hpc {rest}"),
+    # the recipe of the documentation: run again in the same job
+    "again": (
+        "--time=10 --requeue --open-mode=append --signal=USR1@540",
+        """srun --cpus-per-task=2 pangeo-hpc {rest}
+code=$?
+if [ $code = 75 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+exit $code""",
+    ),
+    # nobody warns it: it measures
+    "alone": ("--time=1", "pangeo-hpc {rest}"),
+}
+
+
+@pytest.mark.slow
+def test_warned_in_every_way(cli: CommandLine, cluster: Any) -> None:
+    """75 in time, by a signal to the shell or to the steps, or by the clock alone."""
+    script = cli.script("warned.py", SCRIPT)
+    jobs = {}
+    for how, (options, command) in BY_HAND.items():
+        log = cli.here / f"by-{how}.log"
+        rest = f"--site {cli.site} run {script} --name by-{how} -- by-{how}.zarr slow {log}"
+        text = f"#!/bin/bash\n{command.format(rest=rest)}\n"
+        job = cli.script(f"by-{how}.sh", text)
+        argv = ["sbatch", "--parsable", "--ntasks=1", "--cpus-per-task=2", "--mem=1G"]
+        argv += [*options.split(), f"--output=by-{how}.out", str(job)]
+        jobs[how] = cli.user.run(argv, cwd=cli.here).stdout.strip()
+
+    def shown(how: str, name: str) -> str:
+        text = cluster.admin(["scontrol", "--oneliner", "show", "job", jobs[how]])
+        return str(text.partition(f" {name}=")[2].split()[0])
+
+    def released() -> bool:
+        if shown("again", "JobState") == "PENDING":
+            # Slurm starts a requeued job after two minutes
+            cluster.admin(["scontrol", "update", f"jobid={jobs['again']}", "starttime=now"])
+        return shown("again", "JobState") == "COMPLETED"
+
+    until(released, 240)
+    assert shown("again", "Restarts") == "1"
+    check(cli.user.scratch / "by-again.zarr")
+    assert max(computed(cli.here / "by-again.log").values()) == 1
+    for how in ("shell", "steps", "alone"):
+        until(lambda how=how: shown(how, "JobState") == "FAILED", 240)
+        assert shown(how, "ExitCode") == "75:0"
+        said = (cli.here / f"by-{how}.out").read_text()
+        words = "of walltime left" if how == "alone" else "asked to stop by SIGUSR1"
+        assert "stopped in time" in said
+        assert words in said
+        # the unit at work was finished, and is in the ledger
+        (run,) = cli.user.shared.parent.glob(f"**/runs/testcluster/by-{how}")
+        units = len(list(run.glob("ledger/*/*/unit-*.json")))
+        assert units == len(computed(cli.here / f"by-{how}.log")) > 0
