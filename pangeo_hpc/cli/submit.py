@@ -41,7 +41,9 @@ def submit(
     environment: str | None,
     **asked: Any,
 ) -> int:
-    """Submit SCRIPT as a batch job; words after -- are its arguments.
+    """Submit SCRIPT, a Python file or a notebook, as a batch job.
+
+    Words after -- are its arguments; those of a notebook are parameters: -- year=1990.
 
     The run is known by its name: submitting it again goes on where it stopped.
     """
@@ -51,6 +53,8 @@ def submit(
     our = here(context, node_type=asked["node_type"], account=asked["account"])
     program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
     ask = Ask(**asked)
+    for warning in launch.warnings(program):
+        our.face.say(f"warning: {warning}")
     jobs_before = [_job_id(our, reference) for reference in after]
     if dry_run:
         script_text = launch.preview(our.site, our.person, program, ask, after=jobs_before)
@@ -107,7 +111,9 @@ def run(
     name: str | None,
     force: bool,
 ) -> int:
-    """Run SCRIPT in the job we are in; words after -- are its arguments.
+    """Run SCRIPT, a Python file or a notebook, in the job we are in.
+
+    Words after -- are its arguments; those of a notebook are parameters: -- year=1990.
 
     For hand-written sbatch and qsub scripts. The exit code is the script's own; 75 means it stopped
     in time and goes on when it is run again. Outside any job it computes on this machine.

@@ -9,6 +9,9 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 
+# In an attempt's folder: where and why its program failed, in its own words.
+REASON = "reason"
+
 
 def follow(
     site: Site,
@@ -27,7 +30,20 @@ def follow(
         site, person, [found[i] for i in in_jobs], runner=runner, patience=patience
     )
     answers = dict(zip(in_jobs, told, strict=True))
-    return [answers[i] if i in answers else _of_process(job) for i, job in enumerate(found)]
+    return [
+        _with_reason(answers[i] if i in answers else _of_process(job), job)
+        for i, job in enumerate(found)
+    ]
+
+
+def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:
+    """Add what a program that failed wrote down about it, which is more than a scheduler knows."""
+    if status.state is not JobState.FAILED or status.signal is not None:
+        return status
+    try:
+        return replace(status, reason=(job.folder / REASON).read_text().strip())
+    except OSError:
+        return status
 
 
 def _of_process(job: jobs.Job) -> JobStatus:
