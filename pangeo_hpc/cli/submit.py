@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.ending import chosen, tell_end, watch
+from pangeo_hpc.cli.ending import tell_end, watch
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.cli.request import request_options
 from pangeo_hpc.errors import Exit
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.argument("arguments", nargs=-1)
 @request_options
 @click.option("--name", metavar="N", help="The run's name (default: the script's).")
-@click.option("--after", metavar="JOB", multiple=True, help="Start once this job succeeded.")
+@click.option(
+    "--after", metavar="JOB", multiple=True, help="Start once this run, or job id, succeeded."
+)
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
 @click.option("--wait", is_flag=True, help="Wait for the end: exit 0, 1 or 75.")
 @click.option("--dry-run", is_flag=True, help="Print the job script and submit nothing.")
@@ -49,13 +51,15 @@ def submit(
     """
     from pangeo_hpc.jobs import Ask
     from pangeo_hpc.workflow import launch
+    from pangeo_hpc.workflow.after import resolve
 
     our = here(context, node_type=asked["node_type"], account=asked["account"])
     program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
     ask = Ask(**asked)
     for warning in launch.warnings(program):
         our.face.say(f"warning: {warning}")
-    jobs_before = [_job_id(our, reference) for reference in after]
+    node_type = asked["node_type"]
+    jobs_before = resolve(our.site, our.person, after, node_type=node_type)
     if dry_run:
         script_text = launch.preview(our.site, our.person, program, ask, after=jobs_before)
         if our.face.json:
@@ -69,23 +73,6 @@ def submit(
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
     return tell_end(our, folder, job, watch(our, folder, job))
-
-
-def _job_id(our: Here, reference: str) -> str:
-    """Return a job's id from a run's name, or the id as it was given."""
-    from pangeo_hpc.errors import UnknownName, UsageError
-    from pangeo_hpc.workflow import runs
-
-    try:
-        job = chosen(our, runs.find(our.site, our.person, reference), reference)
-    except UnknownName:
-        if reference[:1].isdigit():
-            return reference
-        raise
-    if job.id is None:
-        hint = "its last attempt was not taken, or ran in no job"
-        raise UsageError(f"run {reference} has no job to wait for", hint=hint)
-    return job.id
 
 
 def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:

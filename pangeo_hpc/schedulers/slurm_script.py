@@ -39,6 +39,8 @@ def directives(request: JobRequest) -> tuple[str, ...]:
     lines.append("--requeue" if request.requeue else "--no-requeue")
     if request.after:
         lines.append(_option("dependency", f"afterok:{':'.join(request.after)}"))
+        # or it waits for ever, with the reason DependencyNeverSatisfied
+        lines.append("--kill-on-invalid-dep=yes")
     if request.array is not None:
         lines.append(_option("array", f"0-{request.array - 1}"))
     if request.output is not None:

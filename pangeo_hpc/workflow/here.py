@@ -7,7 +7,7 @@ exit code becomes ours, and it is ended if we are killed.
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -67,13 +67,13 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
     return Ended(code)
 
 
-def _command(environment: envs.Environment, command: list[str]) -> list[str]:
+def _command(environment: envs.Environment, command: Sequence[str]) -> list[str]:
     """Return the command, begun by the shell where its environment needs modules or a check.
 
     The shell becomes the command, so that the process stays the one we know.
     """
     if environment.name == envs.CURRENT:
-        return command
+        return list(command)
     lines = "\n".join(environment.setup)
     return ["/bin/bash", "-l", "-c", f'{lines}\nexec "$@"', "bash", *command]
 

@@ -21,7 +21,7 @@ from pangeo_hpc.errors import Exit, PangeoHpcError
 from pangeo_hpc.workflow.notebooks import NOTEBOOK
 
 if TYPE_CHECKING:
-    from jupyter_client.manager import KernelManager
+    from jupyter_client.manager import AsyncKernelManager
 
 # Seconds in which an environment on a slow filesystem has to start a kernel, and in which what a
 # cell printed has to arrive.
@@ -94,7 +94,9 @@ def _of_cell(error: Any) -> Ended:
     where = f"cell {error.cell_index + 1}, In [{error.exec_count}]"
     first = str(error.evalue).partition("\n")[0]
     trace = str(strip_color("\n".join(error.traceback)))
-    return Ended(_code_of(error.ename, str(error.evalue)), f"{where}: {error.ename}: {first}", trace)
+    return Ended(
+        _code_of(error.ename, str(error.evalue)), f"{where}: {error.ename}: {first}", trace
+    )
 
 
 def _code_of(name: str, value: str) -> int:
@@ -107,7 +109,7 @@ def _code_of(name: str, value: str) -> int:
     return int(Exit.INTERRUPTED if name == "KeyboardInterrupt" else Exit.NO)
 
 
-def _exit_code(manager: "KernelManager") -> int | None:
+def _exit_code(manager: "AsyncKernelManager") -> int | None:
     """Return what the kernel's process ended with, None while it lives."""
     process = getattr(manager.provisioner, "process", None)
     return None if process is None else process.poll()
@@ -122,7 +124,7 @@ def _of_dead_kernel(code: int | None, received: list[int]) -> Ended:
 
 
 @contextmanager
-def _kernel(path: Path) -> Iterator["KernelManager"]:
+def _kernel(path: Path) -> Iterator["AsyncKernelManager"]:
     """Make a kernel's manager; the kernel is started later, and ended here."""
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
@@ -161,7 +163,7 @@ def _kernel(path: Path) -> Iterator["KernelManager"]:
             _end(manager)
 
 
-def _end(manager: "KernelManager") -> None:
+def _end(manager: "AsyncKernelManager") -> None:
     """Let the kernel end by itself, so that what it left for its exit is done, or kill it."""
     from jupyter_core.utils import run_sync
 
@@ -175,7 +177,7 @@ def _private_place() -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(prefix="pangeo-hpc-"))
     if len(str(place)) > _LONGEST:
         place.rmdir()
-        place = Path(tempfile.mkdtemp(prefix="pangeo-hpc-", dir="/tmp"))  # noqa: S108, mode 0700
+        place = Path(tempfile.mkdtemp(prefix="pangeo-hpc-", dir="/tmp"))
     try:
         yield place
     finally:
@@ -183,7 +185,7 @@ def _private_place() -> Iterator[Path]:
 
 
 @contextmanager
-def _forwarding(manager: "KernelManager") -> Iterator[list[int]]:
+def _forwarding(manager: "AsyncKernelManager") -> Iterator[list[int]]:
     """Hand signals on to the kernel, which has the run; yield those that came."""
     received: list[int] = []
 

@@ -38,7 +38,7 @@ _OPTIONS = {
 _DIRECTIVES = {
     *("job-name", "partition", "qos", "account", "constraint", "nodes", "ntasks-per-node"),
     *("cpus-per-task", "mem", "gres", "time", "dependency", "array", "output", "open-mode"),
-    *("exclusive", "requeue", "no-requeue", "comment", "hold"),
+    *("exclusive", "requeue", "no-requeue", "comment", "hold", "kill-on-invalid-dep"),
 }
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
 
