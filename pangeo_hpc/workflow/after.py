@@ -51,10 +51,9 @@ def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Run
     try:
         folder = runs.find(site, person, reference)
     except UnknownName:
-        if reference[:1].isdigit():
-            # a job that was made by other means than ours
-            return reference
-        raise
+        if not reference[:1].isdigit():
+            raise
+        return _foreign(site, person, reference, scheduler, runner)
     attempts = folder.jobs()
     named = [job for job in attempts if job.id and runs.same_id(job.id, reference)] or attempts
     if not named:
@@ -67,6 +66,29 @@ def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Run
     if problem:
         raise RequestRefused([problem])
     return None if status.state is JobState.COMPLETED else job.id
+
+
+def _foreign(site: Site, person: Person, job_id: str, scheduler: str, runner: Runner) -> str | None:
+    """Return the id of a job that is none of our runs, None if it has succeeded.
+
+    An array counts as a whole. Raise RequestRefused if nothing can wait for it.
+    """
+    known = jobs.status(
+        jobs.scheduler_named(site, scheduler, person), [job_id], runner=runner
+    ).values()
+    bad = [status for status in known if status.state.ended and not _good(status)]
+    if not bad:
+        return None if all(_good(status) for status in known) else job_id
+    text = f"job {job_id} did not succeed ({bad[0].state})"
+    hint = "nothing that waits for it would ever start"
+    if bad[0].state is JobState.LOST:
+        text = f"there is no run {job_id!r}, and {scheduler} knows no such job"
+        hint = "if it succeeded a while ago, leave it out; `pangeo-hpc runs list` shows the runs"
+    raise RequestRefused([Problem("after", text, hint)])
+
+
+def _good(status: JobStatus) -> bool:
+    return status.state is JobState.COMPLETED
 
 
 def standing(attempts: Sequence[tuple[jobs.Job, JobStatus]]) -> tuple[jobs.Job, JobStatus]:

@@ -1,7 +1,8 @@
 """Compute a notebook by papermill, in a kernel that only we can reach.
 
 The kernel is the Python of this process. It talks over sockets in a private directory of this
-machine, signed with a key in a file beside them, and listens at no port.
+machine, signed with a key in a file beside them. The one port it has, on loopback, is ipykernel's
+own for what its child processes print, with a password that only these know.
 """
 
 import os
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import errors, files
-from pangeo_hpc.errors import Exit, PangeoHpcError
+from pangeo_hpc.errors import Exit, PangeoHpcError, UsageError
 from pangeo_hpc.workflow.notebooks import NOTEBOOK
 
 if TYPE_CHECKING:
@@ -45,9 +46,11 @@ def compute(path: Path, target: Path, parameters: Mapping[str, Any]) -> Ended:
     """Compute a notebook and keep it as it grows in `target`, whole at any moment.
 
     The kernel's working directory is the notebook's. Raise NotAllowed if `target` cannot be
-    written; whatever goes wrong in a cell is told by the answer.
+    written, UsageError for what is no notebook after all; the answer tells what went wrong in a
+    cell.
     """
     from nbclient.exceptions import DeadKernelError
+    from nbformat import ValidationError
     from papermill import PapermillExecutionError, execute_notebook
 
     begun: list[int] = []
@@ -78,6 +81,9 @@ def compute(path: Path, target: Path, parameters: Mapping[str, Any]) -> Ended:
             )
         except PapermillExecutionError as error:
             return _of_cell(error)
+        except ValidationError as error:
+            text = f"{path} is not a valid notebook: {error.message}"
+            raise UsageError(text, hint="open and save it in JupyterLab") from error
         except DeadKernelError:
             return _of_dead_kernel(_exit_code(manager), received)
         except RuntimeError as error:

@@ -47,14 +47,28 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         hint = "is it whole? open and save it in JupyterLab"
         raise UsageError(f"{path} is not valid JSON: {error}", hint=hint) from error
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+    lacking = _lacking(notebook)
+    if lacking:
         hint = "notebooks of format 3 and older: open and save it in JupyterLab"
-        raise UsageError(f"{path} is not a notebook of format 4: it has no cells", hint=hint)
+        raise UsageError(f"{path} is not a notebook of format 4: {lacking}", hint=hint)
     language = _language(notebook)
     if language not in (None, "python"):
         text_ = f"{path} is a notebook for {language}"
         raise UsageError(text_, hint="runs compute in Python, the one of their environment")
     return notebook
+
+
+def _lacking(notebook: Any) -> str:
+    """Return what keeps JSON from being a notebook; empty if nothing that matters here does."""
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        return "it has no cells"
+    if notebook.get("nbformat") != 4 or not isinstance(notebook.get("nbformat_minor"), int):
+        return "nbformat and nbformat_minor do not say so"
+    if not isinstance(notebook.get("metadata", {}), dict):
+        return "its metadata are none"
+    if not all(isinstance(each, dict) and "source" in each for each in notebook["cells"]):
+        return "one of its cells has no source"
+    return ""
 
 
 def _language(notebook: Mapping[str, Any]) -> str | None:
