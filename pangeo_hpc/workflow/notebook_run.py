@@ -1,8 +1,7 @@
 """Compute a notebook by papermill, in a kernel that only we can reach.
 
 The kernel is the Python of this process. It talks over sockets in a private directory of this
-machine, signed with a key in a file beside them. The one port it has, on loopback, is ipykernel's
-own for what its child processes print, with a password that only these know.
+machine, signed with a key in a file beside them, and listens at no port.
 """
 
 import os
@@ -141,7 +140,7 @@ def _kernel(path: Path) -> Iterator["AsyncKernelManager"]:
         """Knows one kernel: our own Python, whatever the notebook's metadata name."""
 
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            argv = [*program, "-f", "{connection_file}"]
+            argv = [*program, str(place), "-f", "{connection_file}"]
             env = {NOTEBOOK: str(path)}
             return KernelSpec(argv=argv, language="python", display_name=kernel_name, env=env)
 
