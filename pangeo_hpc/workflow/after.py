@@ -6,7 +6,7 @@ is refused with the reason, instead of waiting in the queue for ever.
 
 from collections.abc import Iterable, Sequence
 
-from pangeo_hpc import jobs
+from pangeo_hpc import files, jobs
 from pangeo_hpc.errors import Exit, PangeoHpcError, Problem, RequestRefused, UnknownName
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
@@ -62,10 +62,26 @@ def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Run
     job, status = standing(list(zip(named, told, strict=True)))
     # an id may have been found just now
     job = jobs.Job.read(job.folder)
-    problem = fault(folder.name, job, status, scheduler)
+    problem = fault(folder.name, job, status, scheduler) or _of_chain(folder, status)
     if problem:
         raise RequestRefused([problem])
     return None if status.state is JobState.COMPLETED else job.id
+
+
+def _of_chain(folder: runs.RunFolder, status: JobStatus) -> Problem | None:
+    """Return why nothing can wait for a run that goes on in further jobs until it is complete.
+
+    Its jobs stand in `chain.json`: the one that completes it is not known before.
+    """
+    try:
+        kept = files.read_json(folder.path / "chain.json")
+    except (FileNotFoundError, ValueError):
+        return None
+    if status.state is JobState.COMPLETED or kept.get("over"):
+        return None
+    text = f"run {folder.name} goes on in further jobs until it is done: which is last is not known"
+    hint = f"pangeo-hpc runs wait {folder.name}, and then submit this one"
+    return Problem("after", text, hint)
 
 
 def _foreign(site: Site, person: Person, job_id: str, scheduler: str, runner: Runner) -> str | None:

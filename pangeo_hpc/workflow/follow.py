@@ -1,5 +1,6 @@
 """Follow the attempts of runs, whether they are jobs or plain processes."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from pangeo_hpc.site import Person, Site
 
 # In an attempt's folder: where and why its program failed, in its own words.
 REASON = "reason"
+
+_IN_VAIN = re.compile("^DependencyNeverSatisfied|^its dependency can never be met")
 
 
 def follow(
@@ -37,7 +40,15 @@ def follow(
 
 
 def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:
-    """Add what a program that failed wrote down about it, which is more than a scheduler knows."""
+    """Add what a program that failed wrote down about it, which is more than a scheduler knows.
+
+    The schedulers' words for a job that waited in vain are put into words of ours.
+    """
+    if _IN_VAIN.search(status.reason):
+        told = "what it was to follow did not succeed"
+        if status.state.waiting:
+            told += ", so it waits for ever: cancel it"
+        return replace(status, reason=f"{told} ({status.reason})")
     if status.state is not JobState.FAILED or status.signal is not None:
         return status
     try:

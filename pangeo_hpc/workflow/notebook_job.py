@@ -5,23 +5,28 @@
 
 import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from pangeo_hpc import files
-from pangeo_hpc.errors import PangeoHpcError, UsageError
+from pangeo_hpc.errors import NotAllowed, PangeoHpcError, UsageError
 from pangeo_hpc.workflow import notebooks, runs
 from pangeo_hpc.workflow.follow import REASON
 
 
 def main(arguments: list[str]) -> int:
     """Compute a notebook and return its exit code; what went wrong is told and kept."""
+    attempt = None
     try:
-        path, attempt = Path(arguments[0]), _attempt()
+        attempt = _attempt()
         (attempt / REASON).unlink(missing_ok=True)
-        return _compute(path, attempt, arguments[1:])
+        return _compute(Path(arguments[0]), attempt, arguments[1:])
     except PangeoHpcError as error:
         sys.stderr.write(f"error: {error}\n")
+        if attempt is not None:
+            with suppress(NotAllowed):
+                files.write_atomic(attempt / REASON, f"{error.text}\n")
         return int(error.exit_code)
 
 
