@@ -3,11 +3,15 @@
 Together with the host and the boot it names a process for good, also in a file that outlives it.
 """
 
+import ctypes
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,10 @@ def is_alive(process: ProcessId) -> bool | None:
     if process.host != socket.gethostname():
         return None
     return process.boot == boot_id() and start_ticks(process.pid) == process.started
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends (Linux); at once if it has ended."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

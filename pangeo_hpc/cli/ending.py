@@ -53,10 +53,12 @@ def again(job: "Job") -> "Job":
 
 def attempt_of(job: "Job", status: "JobStatus") -> dict[str, Any]:
     """Return what is told of one attempt; memory is in bytes, times are in UTC."""
+    from pangeo_hpc.workflow.notebooks import executed
 
     def moment(value: datetime | None) -> str | None:
         return value.isoformat(timespec="seconds") if value else None
 
+    notebook = executed(job.folder)
     return {
         "job": job.id,
         "name": job.name,
@@ -75,6 +77,7 @@ def attempt_of(job: "Job", status: "JobStatus") -> dict[str, Any]:
         "started": moment(status.started),
         "ended": moment(status.ended),
         "output": str(job.output),
+        "notebook": None if notebook is None else str(notebook),
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.ending import chosen, tell_end, watch
+from pangeo_hpc.cli.ending import tell_end, watch
 from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.cli.request import request_options
 from pangeo_hpc.cli.until_done import limits_of, preview_chain, submit_chain, until_done_options
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("arguments", nargs=-1)
 @request_options
 @click.option("--name", metavar="N", help="The run's name (default: the script's).")
-@click.option("--after", metavar="JOB", multiple=True, help="Start once this job succeeded.")
+@click.option(
+    "--after", metavar="JOB", multiple=True, help="Start once this run, or job id, succeeded."
+)
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
 @until_done_options
 @click.option("--wait", is_flag=True, help="Wait for the end: exit 0, 1 or 75.")
@@ -46,17 +48,23 @@ def submit(
     environment: str | None,
     **asked: Any,
 ) -> int:
-    """Submit SCRIPT as a batch job; words after -- are its arguments.
+    """Submit SCRIPT, a Python file or a notebook, as a batch job.
+
+    Words after -- are its arguments; those of a notebook are parameters: -- year=1990.
 
     The run is known by its name: submitting it again goes on where it stopped.
     """
     from pangeo_hpc.jobs import Ask
     from pangeo_hpc.workflow import launch
+    from pangeo_hpc.workflow.after import resolve
 
     our = here(context, node_type=asked["node_type"], account=asked["account"])
     program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
     ask = Ask(**asked)
-    jobs_before = [_job_id(our, reference) for reference in after]
+    for warning in launch.warnings(program):
+        our.face.say(f"warning: {warning}")
+    node_type = asked["node_type"]
+    jobs_before = resolve(our.site, our.person, after, node_type=node_type)
     limits = limits_of(until_done=until_done, attempts=attempts, core_hours=core_hours)
     if limits and not dry_run:
         return submit_chain(our, program, ask, limits, after=jobs_before, force=force, wait=wait)
@@ -74,23 +82,6 @@ def submit(
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
     return tell_end(our, folder, job, watch(our, folder, job))
-
-
-def _job_id(our: Here, reference: str) -> str:
-    """Return a job's id from a run's name, or the id as it was given."""
-    from pangeo_hpc.errors import UnknownName, UsageError
-    from pangeo_hpc.workflow import runs
-
-    try:
-        job = chosen(our, runs.find(our.site, our.person, reference), reference)
-    except UnknownName:
-        if reference[:1].isdigit():
-            return reference
-        raise
-    if job.id is None:
-        hint = "its last attempt was not taken, or ran in no job"
-        raise UsageError(f"run {reference} has no job to wait for", hint=hint)
-    return job.id
 
 
 def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:
@@ -116,7 +107,9 @@ def run(
     name: str | None,
     force: bool,
 ) -> int:
-    """Run SCRIPT in the job we are in; words after -- are its arguments.
+    """Run SCRIPT, a Python file or a notebook, in the job we are in.
+
+    Words after -- are its arguments; those of a notebook are parameters: -- year=1990.
 
     For hand-written sbatch and qsub scripts. The exit code is the script's own; 75 means it stopped
     in time and goes on when it is run again. Outside any job it computes on this machine.

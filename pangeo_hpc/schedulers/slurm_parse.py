@@ -11,6 +11,7 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.schedulers.slurm_hosts import expand_ids
 from pangeo_hpc.schedulers.slurm_text import (
     ANSWERED,
+    NEVER,
     ending,
     hosts,
     memory,
@@ -137,8 +138,7 @@ def _recorded(job_id: str, row: Row, steps: list[Row]) -> JobStatus:
         word=row["State"],
         user=row["User"],
         queue=row["Partition"],
-        # sacct never says how a job ended, only for what it had to wait.
-        reason=reason_of(state, "" if state.ended else row["Reason"], told[1]),
+        reason=reason_of(state, _waited_for(state, row), told[1]),
         nodes=nodes,
         exit_code=code,
         signal=signal,
@@ -149,6 +149,17 @@ def _recorded(job_id: str, row: Row, steps: list[Row]) -> JobStatus:
         memory_used=max(used, default=None),
         cores=number(row["AllocCPUS"]) or None,
     )
+
+
+def _waited_for(state: JobState, row: Row) -> str:
+    """Return why a job waits; sacct never says how one ended, only for what it had to wait.
+
+    A job that nobody cancelled while it waited for others, Slurm did: they did not succeed (22.05;
+    a person is named, as in ``CANCELLED by 1001``).
+    """
+    if row["State"] == "CANCELLED" and row["Reason"] in ("Dependency", NEVER):
+        return NEVER
+    return "" if state.ended else row["Reason"]
 
 
 def _signal_of_script(state: JobState, steps: list[Row]) -> int | None:

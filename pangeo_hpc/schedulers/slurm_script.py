@@ -72,11 +72,11 @@ def _size(request: JobRequest) -> list[str]:
 
 
 def _dependency(request: JobRequest) -> list[str]:
-    """Return what the job waits for; one that waits for failures in vain goes away by itself."""
+    """Return what the job waits for; one that waits in vain goes away by itself."""
     kinds = {"afterok": request.after, "afternotok": request.after_failure}
     told = ",".join(f"{kind}:{':'.join(ids)}" for kind, ids in kinds.items() if ids)
     lines = [_option("dependency", told)] if told else []
-    return [*lines, "--kill-on-invalid-dep=yes"] if request.after_failure else lines
+    return [*lines, "--kill-on-invalid-dep=yes"] if told else []
 
 
 def _output(request: JobRequest) -> str:

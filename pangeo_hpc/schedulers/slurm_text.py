@@ -119,11 +119,20 @@ def ending(state: JobState, code: int, signal: int) -> tuple[int | None, int | N
     return (code if told else None), None
 
 
+# Of a job whose dependency cannot be met any more: it waits with this reason, or is cancelled.
+NEVER = "DependencyNeverSatisfied"
+
+
 def reason_of(state: JobState, text: str, signal: int) -> str:
-    """Return why a job waits or how it ended; a cancelled job keeps why it waited, for nothing."""
+    """Return why a job waits or how it ended.
+
+    A cancelled job keeps why it waited, which tells nothing, unless that is why Slurm cancelled it.
+    """
     if state is JobState.FAILED and signal == _NO_OUTPUT:
         return "its output file could not be opened"
-    return "" if text == "None" or state is JobState.CANCELLED else text
+    if state is JobState.CANCELLED and text != NEVER:
+        return ""
+    return "" if text == "None" else text
 
 
 def is_whole(text: str) -> bool:

@@ -1,20 +1,24 @@
 """Runs: work that is computed unit by unit and goes on where it stopped.
 
-`start` opens a run inside a script; Xarray, Zarr and Dask are imported when they are used.
+`start` opens a run inside a script, `Chain` submits several that follow one another; Xarray, Zarr
+and Dask are imported when they are used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pangeo_hpc.workflow.chains import Chain
     from pangeo_hpc.workflow.session import Run, start
 
-__all__ = ["Run", "start"]
+__all__ = ["Chain", "Run", "start"]
+
+_FROM = {"Chain": "chains", "Run": "session", "start": "session"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("pangeo_hpc.workflow.session"), name)
+    if name in _FROM:
+        return getattr(import_module(f"pangeo_hpc.workflow.{_FROM[name]}"), name)
     message = f"module 'pangeo_hpc.workflow' has no attribute {name!r}"
     raise AttributeError(message)
 

@@ -1,5 +1,6 @@
 """Follow the attempts of runs, whether they are jobs or plain processes."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +9,11 @@ from pangeo_hpc import jobs, processes
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
+
+# In an attempt's folder: where and why its program failed, in its own words.
+REASON = "reason"
+
+_IN_VAIN = re.compile("^DependencyNeverSatisfied|^its dependency can never be met")
 
 
 def follow(
@@ -27,7 +33,28 @@ def follow(
         site, person, [found[i] for i in in_jobs], runner=runner, patience=patience
     )
     answers = dict(zip(in_jobs, told, strict=True))
-    return [answers[i] if i in answers else _of_process(job) for i, job in enumerate(found)]
+    return [
+        _with_reason(answers[i] if i in answers else _of_process(job), job)
+        for i, job in enumerate(found)
+    ]
+
+
+def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:
+    """Add what a program that failed wrote down about it, which is more than a scheduler knows.
+
+    The schedulers' words for a job that waited in vain are put into words of ours.
+    """
+    if _IN_VAIN.search(status.reason):
+        told = "what it was to follow did not succeed"
+        if status.state.waiting:
+            told += ", so it waits for ever: cancel it"
+        return replace(status, reason=f"{told} ({status.reason})")
+    if status.state is not JobState.FAILED or status.signal is not None:
+        return status
+    try:
+        return replace(status, reason=(job.folder / REASON).read_text().strip())
+    except OSError:
+        return status
 
 
 def _of_process(job: jobs.Job) -> JobStatus:

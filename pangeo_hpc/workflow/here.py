@@ -4,14 +4,14 @@ The script is a child of its own, and its end is written down before ours: signa
 exit code becomes ours, and it is ended if we are killed.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +21,6 @@ from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import launch, runs
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,10 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
     number, place = folder.new_attempt()
     variables = launch.variables(site, person, folder, number, force=force)
     process = subprocess.Popen(
-        _command(environment, [str(environment.python), str(path), *script.arguments]),
+        _command(environment, launch.command(script, environment)),
         env={**os.environ, **environment.variables, **variables},
-        preexec_fn=_end_with_parent(),  # noqa: PLW1509, this program has no threads
+        # this program has no threads
+        preexec_fn=partial(processes.end_with, os.getpid()),  # noqa: PLW1509
     )
     remember(site, folder, place, process.pid)
     with _forwarding(process):
@@ -67,13 +67,13 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
     return Ended(code)
 
 
-def _command(environment: envs.Environment, command: list[str]) -> list[str]:
+def _command(environment: envs.Environment, command: Sequence[str]) -> list[str]:
     """Return the command, begun by the shell where its environment needs modules or a check.
 
     The shell becomes the command, so that the process stays the one we know.
     """
     if environment.name == envs.CURRENT:
-        return command
+        return list(command)
     lines = "\n".join(environment.setup)
     return ["/bin/bash", "-l", "-c", f'{lines}\nexec "$@"', "bash", *command]
 
@@ -115,19 +115,6 @@ def _key_of(site: Site, kind: str, job_id: str) -> str | None:
     told = [k for k in keys if server and (site.schedulers[k].server or "").startswith(server)]
     likely = [key for key in keys if key == site.scheduler]
     return next(iter(told + likely + keys), None)
-
-
-def _end_with_parent() -> Callable[[], None]:
-    """Return what a child calls first, so that it never outlives us (Linux)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return prepare
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pangeo_hpc import envs, files, jobs, scratch
@@ -12,13 +13,16 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobRequest, JobState
 from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import runs
+from pangeo_hpc.workflow import notebooks, runs
 from pangeo_hpc.workflow.follow import follow
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A program to run: a Python file, its arguments, its environment and the run's name."""
+    """A program to run: a Python file or a notebook, its arguments, and the run's name.
+
+    The arguments of a notebook are its parameters, as ``name=value``.
+    """
 
     path: Path
     arguments: tuple[str, ...] = ()
@@ -32,15 +36,35 @@ class Script:
 
 
 def check(script: Script) -> Path:
-    """Return the script's absolute path. Raise UsageError if it cannot be run at all."""
+    """Return the script's absolute path.
+
+    Raise UsageError if it cannot be run at all, RequestRefused for parameters of a notebook that
+    are none.
+    """
     path = script.path.absolute()
-    if path.suffix != ".py":
-        raise UsageError(f"{script.path} is not a Python script", hint="give a file ending in .py")
+    if path.suffix != ".py" and not notebooks.is_notebook(path):
+        text = f"{script.path} is neither a Python script nor a notebook"
+        raise UsageError(text, hint="give a file ending in .py or .ipynb")
     if not path.is_file():
         raise UsageError(f"{script.path} is not there", hint=f"looked in {path.parent}")
     if not os.access(path, os.R_OK):
         raise UsageError(f"{script.path} cannot be read", hint="check its permissions")
+    if notebooks.is_notebook(path):
+        notebooks.check(path, script.arguments)
     return path
+
+
+def command(script: Script, environment: envs.Environment) -> tuple[str, ...]:
+    """Return the command that computes a script or a notebook in an environment."""
+    path = check(script)
+    program = ("-m", notebooks.PROGRAM) if notebooks.is_notebook(path) else ()
+    return (str(environment.python), *program, str(path), *script.arguments)
+
+
+def warnings(script: Script) -> list[str]:
+    """Return what is odd in a script, and yet no error: parameters that a notebook lacks."""
+    path = check(script)
+    return notebooks.check(path, script.arguments) if notebooks.is_notebook(path) else []
 
 
 def request_for(
@@ -58,14 +82,14 @@ def request_for(
 
     Without a run folder, the one the run would get is named, for a preview.
     """
-    path = check(script)
     environment = envs.resolve(site, script.environment, person)
+    refuse_without_notebooks(script, environment)
     place = folder or runs.RunFolder(runs.home(site, person) / script.run_name)
     return jobs.plan(
         site,
         ask,
         name=script.run_name,
-        command=(str(environment.python), str(path), *script.arguments),
+        command=command(script, environment),
         person=person,
         setup=environment.setup,
         environment={
@@ -77,6 +101,19 @@ def request_for(
         folder=place.attempt(attempt),
         after=after,
     )
+
+
+def refuse_without_notebooks(script: Script, environment: envs.Environment) -> None:
+    """Raise UsageError if a notebook is to be computed by this very Python, which lacks papermill.
+
+    Of another environment its job tells.
+    """
+    if not notebooks.is_notebook(script.path) or environment.name != envs.CURRENT:
+        return
+    lacking = [name for name in notebooks.NEEDED if find_spec(name) is None]
+    if lacking:
+        text = f"{environment.python} cannot compute notebooks: it has no {', no '.join(lacking)}"
+        raise UsageError(text, hint=notebooks.INSTALL)
 
 
 def variables(

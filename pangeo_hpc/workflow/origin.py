@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import files
+from pangeo_hpc.workflow import notebooks
 from pangeo_hpc.workflow.digest import digest_of_packages, installed
 from pangeo_hpc.workflow.holder import Holder, moment
 
@@ -25,7 +26,12 @@ _TOLD = ("pangeo-hpc", "xarray", "zarr", "dask", "numpy")
 
 
 def digest_of_code(script: Path | None) -> str | None:
-    """Return a digest of a script's bytes, None in a notebook or an interactive session."""
+    """Return a digest of a script's bytes, None in an interactive session.
+
+    Of a notebook it is the source of the cells that counts.
+    """
+    if script is not None and notebooks.is_notebook(script):
+        return notebooks.digest(script)
     return hashlib.sha256(script.read_bytes()).hexdigest() if script else None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pangeo_hpc import allocation, scratch
 from pangeo_hpc.errors import PangeoHpcError, RunBusy, UsageError
 from pangeo_hpc.site import Site, current_person, load_site
-from pangeo_hpc.workflow import here, lease, origin, runs
+from pangeo_hpc.workflow import here, lease, notebooks, origin, runs
 from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
 from pangeo_hpc.workflow.ending import Signals, Words, exit_status
@@ -233,7 +233,10 @@ class Run:
 
 
 def _main_program() -> tuple[Path | None, list[str]]:
-    """Return the script that is running and its arguments; no script in a notebook."""
+    """Return the script that is running and its arguments; no script in an interactive notebook."""
+    notebook = os.environ.get(notebooks.NOTEBOOK)
+    if notebook and "ipykernel" in sys.modules:
+        return Path(notebook), []
     path = getattr(sys.modules["__main__"], "__file__", None)
     return (Path(path).absolute(), sys.argv[1:]) if path else (None, [])
 

@@ -85,9 +85,9 @@ class _Keep:
         start = first + block_info[0]["array-location"][axis][0]
         data = io.BytesIO()
         np.save(data, block, allow_pickle=False)
-        self.fence.check()
         unit = f"{self.prefix}unit-{start // steps:06}"
-        files.write_atomic(self.folder / piece(unit, self.name), data.getvalue())
+        path = self.folder / piece(unit, self.name)
+        files.write_atomic(path, data.getvalue(), last=self.fence.check)
         return np.full((1,) * block.ndim, block.nbytes)
 
 

@@ -116,7 +116,7 @@ class Queue:
         partial.replace(path)
 
     def schedule(self) -> None:
-        """Start what may start; a job whose dependency failed waits for ever."""
+        """Start what may start; a job whose dependency failed waits for ever, or is cancelled."""
         if self.told.get("paused"):
             return
         jobs = self.jobs()
@@ -125,7 +125,8 @@ class Queue:
                 continue
             before = [other for other in jobs if other["number"] in job["after"]]
             if any(other["state"] in _ENDED and other["code"] != 0 for other in before):
-                self.write(job | {"reason": "DependencyNeverSatisfied"})
+                ended = {"state": "CANCELLED", "end": time.time()} if job["kill"] else {}
+                self.write(job | {"reason": "DependencyNeverSatisfied"} | ended)
             elif all(other["state"] == "COMPLETED" for other in before):
                 self.write(job | {"state": "RUNNING", "reason": "None", "start": time.time()})
                 subprocess.Popen(
@@ -229,6 +230,7 @@ def _new_job(number: int, index: int | None, script: str, asked: dict[str, str])
         "cores": int(asked.get("cpus-per-task", "1")),
         "nodes": [f"c{place + 1}" for place in range(int(asked.get("nodes", "1")))],
         "after": after,
+        "kill": asked.get("kill-on-invalid-dep") == "yes",
         "state": "PENDING",
         "reason": "JobHeldUser" if "hold" in asked else "Dependency" if after else "Priority",
         "submit": time.time(),
@@ -365,11 +367,14 @@ def sacct(queue: Queue, options: dict[str, str], operands: list[str]) -> str:
 
 def _past(job: Job) -> dict[str, str]:
     cancelled = job["state"] == "CANCELLED"
+    # by Slurm itself, and not by a person (seen on 22.05)
+    in_vain = cancelled and job["reason"] == "DependencyNeverSatisfied"
+    by = "CANCELLED" if in_vain else f"CANCELLED by {os.getuid()}"
     ended = (0, 0) if cancelled or job["state"] == "TIMEOUT" else (job["code"], job["signal"])
     return {
         "JobID": job["id"],
         "JobName": job["name"],
-        "State": f"CANCELLED by {os.getuid()}" if cancelled else job["state"],
+        "State": by if cancelled else job["state"],
         "ExitCode": f"{ended[0]}:{ended[1]}",
         "User": _user(),
         "Partition": job["partition"],
@@ -380,7 +385,7 @@ def _past(job: Job) -> dict[str, str]:
         "Timelimit": time.strftime("%H:%M:%S", time.gmtime(job["seconds"])),
         "MaxRSS": "",
         "NodeList": ",".join(job["nodes"]) if job["start"] else "None assigned",
-        "Reason": "None",
+        "Reason": "Dependency" if in_vain else "None",
     }
 
 

@@ -249,7 +249,7 @@ def test_an_array(site):
 
 
 def test_dependencies(site):
-    """A job waits for another; when that one fails it waits for ever, and says so."""
+    """A job waits for another; when that one fails it is cancelled, and says why."""
     site.tell(paused=True)
     first = jobs.submit(site.slurm, site.request("exit 1"), site.folder / "first")
     request = site.request("true", after=(first.id,))
@@ -259,7 +259,8 @@ def test_dependencies(site):
     site.submit("true")
     site.wait(first)
     site.submit("true")
-    assert site.status(second).reason == "DependencyNeverSatisfied"
+    ended = site.status(second)
+    assert (ended.state, ended.reason) == (JobState.CANCELLED, "DependencyNeverSatisfied")
 
 
 def test_the_cluster(site):

@@ -69,6 +69,7 @@ def test_a_full_request():
         "--exclusive",
         "--requeue",
         "--dependency=afterok:12:13_4",
+        "--kill-on-invalid-dep=yes",
         "--array=0-99",
         "--output=/scratch/alice/log-%A_%a.out",
         "--open-mode=append",

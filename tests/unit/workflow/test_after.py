@@ -1,0 +1,185 @@
+"""What `--after` waits for, what it need not wait for, and what it refuses."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pangeo_hpc import processes
+from pangeo_hpc.cli.main import call
+from pangeo_hpc.errors import RequestRefused
+from pangeo_hpc.jobs import Job
+from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.site import Person, Site, current_person, load_site
+from pangeo_hpc.workflow import after, follow, runs
+
+WAITS = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a script that waits for a file, and one that does not."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PANGEO_HPC_SITE", "local")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "waits.py").write_text(WAITS)
+    (tmp_path / "fails.py").write_text("raise SystemExit(int(open('code').read()))\n")
+    (tmp_path / "notes.py").write_text("import os\nprint('after', os.path.exists('go'))\n")
+    return tmp_path
+
+
+def where() -> tuple[Site, Person]:
+    return load_site(), current_person()
+
+
+def job_of(name: str) -> Job:
+    return runs.RunFolder(runs.home(*where()) / name).jobs()[-1]
+
+
+def resolved(*references: str) -> tuple[str, ...]:
+    return after.resolve(*where(), references, node_type=None)
+
+
+def problems(*references: str) -> list[str]:
+    with pytest.raises(RequestRefused) as caught:
+        resolved(*references)
+    return [problem.text for problem in caught.value.problems]
+
+
+def test_names_ids_and_several(place: Path) -> None:
+    """A run is named, or its job; with commas or several times; each job is waited for once."""
+    for name in ("first", "second"):
+        assert call(["submit", "waits.py", "--name", name]) == 0
+    one, two = job_of("first").id, job_of("second").id
+    assert one is not None and two is not None
+    assert resolved("first") == (one,)
+    assert resolved("second,first", one) == (two, one)
+    assert call(["submit", "notes.py", "--after", f"first,{two}"]) == 0
+    script = (job_of("notes").folder / "job.sh").read_text()
+    assert f"--after={one},{two}" in script
+    (place / "go").touch()
+    assert call(["runs", "wait", "notes"]) == 0
+    assert job_of("notes").output.read_text() == "after True\n"
+    # complete: nothing to wait for
+    assert resolved("first", two) == ()
+
+
+def test_what_never_succeeds_is_refused(place: Path) -> None:
+    """A run that failed, one that stopped in time, names and ids that nobody knows, all at once."""
+    for name, code in (("failed", 1), ("stopped", 75)):
+        (place / "code").write_text(str(code))
+        assert call(["submit", "fails.py", "--name", name, "--wait"]) == code
+    told = problems("failed", "stopped,faild", "4711")
+    assert told[0].startswith("run failed did not succeed (failed: exit status 1)")
+    assert told[1] == "run stopped stopped in time and has work left"
+    assert told[2].startswith("no run named 'faild'")
+    assert told[3] == "there is no run '4711', and local knows no such job"
+    assert call(["submit", "notes.py", "--after", "faild"]) == 2
+    assert not (runs.home(*where()) / "notes").exists()
+
+
+def test_a_run_in_no_job(place: Path) -> None:
+    """A script that somebody just started has no job that a scheduler could wait for."""
+    folder = runs.open_run(*where(), "here", script=place / "notes.py", arguments=[])
+    _, attempt = folder.new_attempt()
+    me = processes.identify()
+    assert me is not None
+    request = {"scheduler": None, "node_type": None, "process": asdict(me)}
+    Job(name="here", folder=attempt, request=request, state="here", submitted="2026-01-01").write()
+    assert problems("here") == ["run here has no job to wait for: it runs in none"]
+
+
+def test_a_job_of_another_scheduler() -> None:
+    """Each scheduler knows only its own jobs."""
+    job = Job(name="x", folder=Path("x"), id="1", request={"scheduler": "casper"})
+    alive = JobStatus(id="1", state=JobState.RUNNING)
+    problem = after.fault("x", job, alive, "slurm")
+    assert problem is not None
+    assert problem.text == "run x is a job of casper, this one of slurm"
+    assert after.fault("x", job, alive, "casper") is None
+    assert after.fault("x", job, JobStatus(id="1", state=JobState.COMPLETED), "slurm") is None
+
+
+def test_a_run_until_done(place: Path) -> None:
+    """Which of its jobs completes it is not known; once it is over, it counts as any other."""
+    assert call(["submit", "waits.py", "--name", "long"]) == 0
+    kept = runs.RunFolder(runs.home(*where()) / "long").path / "chain.json"
+    kept.write_text(json.dumps({"format": 1, "over": None}))
+    (told,) = problems("long")
+    assert told.startswith("run long goes on in further jobs")
+    (place / "go").touch()
+    assert call(["runs", "wait", "long"]) == 0
+    assert resolved("long") == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "told"),
+    [
+        (
+            JobState.PENDING,
+            "DependencyNeverSatisfied",
+            (
+                "what it was to follow did not succeed, so it waits for ever: cancel it "
+                "(DependencyNeverSatisfied)"
+            ),
+        ),
+        (
+            JobState.CANCELLED,
+            "its dependency can never be met: afterok:3.pbs",
+            (
+                "what it was to follow did not succeed "
+                "(its dependency can never be met: afterok:3.pbs)"
+            ),
+        ),
+        (JobState.PENDING, "Dependency", "Dependency"),
+    ],
+)
+def test_in_vain_is_said_in_words(tmp_path: Path, state: JobState, words: str, told: str) -> None:
+    """Whatever a scheduler calls a job that waits in vain, the reason says what to do."""
+    job = Job(name="x", folder=tmp_path)
+    status = follow._with_reason(JobStatus(id="1", state=state, reason=words), job)
+    assert status.reason == told
+
+
+def test_a_notebook_needs_papermill(place: Path, monkeypatch: Any, capsys: Any) -> None:
+    """If our own Python is to compute it and cannot, that is told before anything is submitted."""
+    from tests.unit.workflow.test_notebooks import write
+
+    write(place / "a.ipynb", "1")
+    monkeypatch.setattr("pangeo_hpc.workflow.launch.find_spec", lambda _name: None)
+    assert call(["submit", "a.ipynb"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot compute notebooks: it has no papermill, no ipykernel" in said
+    assert "pip install 'pangeo-hpc[notebooks]'" in said
+    assert not runs.home(*where()).exists()
+
+
+def test_a_notebook_job_without_papermill(place: Path, monkeypatch: Any, capsys: Any) -> None:
+    """In another environment the job itself says so, and it is the reason of the run."""
+    from pangeo_hpc.workflow import notebook_job
+    from tests.unit.workflow.test_notebooks import write
+
+    path = write(place / "a.ipynb", "1")
+    folder = runs.open_run(*where(), "a", script=path, arguments=[])
+    number, attempt = folder.new_attempt()
+    monkeypatch.setenv(runs.RUN, str(folder.path))
+    monkeypatch.setenv(runs.ATTEMPT, str(number))
+    monkeypatch.setattr(notebook_job, "find_spec", lambda _name: None)
+    assert notebook_job.main([str(path)]) == 2
+    assert "no papermill and no ipykernel" in capsys.readouterr().err
+    assert "no papermill" in (attempt / follow.REASON).read_text()
+    monkeypatch.delenv(runs.RUN)
+    assert notebook_job.main([str(path)]) == 2
+    assert "belongs to a run" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_a_notebook(place: Path, capsys: Any) -> None:
+    """The job script runs the notebook by our program, its parameters quoted."""
+    from tests.unit.workflow.test_notebooks import write
+
+    write(place / "a.ipynb", "year = 1")
+    assert call(["submit", "a.ipynb", "--dry-run", "--", "year=it's"]) == 0
+    command = f"-m pangeo_hpc.workflow.notebook_job {place}/a.ipynb"
+    assert command in capsys.readouterr().out

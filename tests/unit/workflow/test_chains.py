@@ -1,0 +1,366 @@
+"""Chains on the local queue: real jobs, each of them a process of this machine."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pangeo_hpc import workflow
+from pangeo_hpc.errors import PartlyDone, RequestRefused, SubmitRefused, SubmitUnclear
+from pangeo_hpc.jobs import Job
+from pangeo_hpc.run import Command, Result, run
+from pangeo_hpc.workflow import runs
+from pangeo_hpc.workflow.chain_steps import labels_of
+from pangeo_hpc.workflow.chain_store import Batch, ChainFolder
+from pangeo_hpc.workflow.chains import Chain
+from tests.unit.workflow.test_notebooks import write
+
+SITE = """\
+name: here
+scheduler: local
+user_state: {state}/{{user}}
+node_types:
+  one: {{default: true, cores: 1, max_cores: 2, memory: 200 MiB, walltime: "00:10:00"}}
+  labs: {{cores: 1, memory: 200 MiB, walltime: "00:10:00", uses: [notebook]}}
+  pbs: {{scheduler: other, cores: 1, memory: 200 MiB, walltime: "00:10:00"}}
+schedulers:
+  local: {{type: local}}
+  other: {{type: pbs}}
+"""
+NOTE = """\
+import os, sys
+from pathlib import Path
+with open("log", "a") as file:
+    file.write(" ".join([Path(os.environ["PANGEO_HPC_RUN"]).name, *sys.argv[1:]]) + "\\n")
+if Path("broken").exists() and Path("broken").read_text() in sys.argv:
+    sys.exit(3)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with scripts, in which we work, and a local queue of its own."""
+    (tmp_path / "site.yaml").write_text(SITE.format(state=tmp_path / "state"))
+    for name in ("prepare", "member", "figures"):
+        (tmp_path / f"{name}.py").write_text(NOTE)
+    monkeypatch.setenv("PANGEO_HPC_SITE", str(tmp_path / "site.yaml"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = sys.excepthook
+    yield tmp_path
+    sys.excepthook = before
+
+
+def cmip(**changes: Any) -> Chain:
+    """The chain of the tests: prepare, three members, figures."""
+    chain = workflow.Chain("cmip6", runner=changes.pop("runner", run))
+    prepare = chain.step("prepare.py")
+    over = changes.pop("over", ["a", "b", "c"])
+    members = chain.step("member.py", over=over, after=prepare, **changes)
+    chain.step("figures.py", after=members, arguments=[1990])
+    return chain
+
+
+def lines(place: Path) -> list[str]:
+    """What ran since the last look, sorted within what may run at the same time."""
+    log = place / "log"
+    found = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return found
+
+
+def states(told: Any) -> list[str]:
+    return [str(row.state) for row in told.rows]
+
+
+def test_only_what_failed_or_changed_runs_again(place: Path) -> None:
+    """The life of a chain: an item fails, is mended, nothing is left, then a script changes."""
+    (place / "broken").write_text("b")
+    chain = cmip()
+    chain.submit()
+    told = chain.wait(timeout=60)
+    assert states(told) == ["completed", "completed", "failed", "completed", "cancelled"]
+    assert not told.complete
+    assert [row.run for row in told.failed] == ["cmip6.member.b", "cmip6.figures"]
+    ran = lines(place)
+    assert ran[0] == "cmip6.prepare"
+    assert sorted(ran[1:]) == [f"cmip6.member.{item} {item}" for item in "abc"]
+    array = {row.job.partition("_")[0] for row in told.rows[1:4] if row.job}
+    assert len(array) == 1
+    (place / "broken").unlink()
+    # another process knows it all from the folder
+    chain = cmip()
+    assert [d.why for d in chain.plan().decisions.values()][:4] == [
+        "complete",
+        "complete",
+        "failed",
+        "complete",
+    ]
+    chain.submit()
+    told = chain.wait(timeout=60)
+    assert told.complete
+    assert lines(place) == ["cmip6.member.b b", "cmip6.figures 1990"]
+    assert [row.attempt for row in told.rows] == [1, 1, 2, 1, 2]
+    assert states(chain.submit()) == ["completed"] * 5
+    assert lines(place) == []
+    (place / "member.py").write_text(f"{NOTE}# changed\n")
+    chain.submit()
+    assert chain.wait(timeout=60).complete
+    assert sorted(lines(place)[:3]) == [f"cmip6.member.{item} {item}" for item in "abc"]
+    # a changed item: only what is new, and what follows it
+    chain = cmip(over=["a", "b", "d"])
+    chain.submit()
+    assert chain.wait(timeout=60).complete
+    assert lines(place) == ["cmip6.member.d d", "cmip6.figures 1990"]
+
+
+def test_elements_are_runs_as_all_others(place: Path, capsys: Any) -> None:
+    """`runs show` of an item has its own log, exit code and job; the array's folder leads there."""
+    from pangeo_hpc.cli.main import call
+
+    (place / "broken").write_text("b")
+    (place / "member.py").write_text(f"import sys\nprint('this is', sys.argv[1])\n{NOTE}")
+    chain = cmip()
+    chain.submit()
+    told = {row.run: row for row in chain.wait(timeout=60).rows}
+    assert call(["runs", "show", "cmip6.member.b", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    (attempt,) = shown["attempts"]
+    assert attempt["exit_code"] == 3
+    assert attempt["job"] == told["cmip6.member.b"].job
+    assert Path(attempt["output"]).read_text() == "this is b\n"
+    assert shown["arguments"] == ["b"]
+    assert call(["submit", "prepare.py", "--name", "x", "--after", "cmip6.member.b"]) == 2
+    assert "run cmip6.member.b did not succeed (failed" in capsys.readouterr().err
+    waits = ["submit", "prepare.py", "--name", "x", "--after", "cmip6.member.a,cmip6.prepare"]
+    assert call([*waits, "--wait"]) == 0
+
+
+def test_everything_wrong_is_told_at_once(place: Path) -> None:
+    """Names, circles, scripts, node types, limits, parameters: nothing is submitted."""
+    write(place / "plain.ipynb", "x = 1")
+    chain = workflow.Chain("wrong")
+    chain.step("absent.py", after="membr")
+    chain.step("member.py", node_type="larg", over=["a"])
+    chain.step("prepare.py", cores=64, after="figures")
+    chain.step("figures.py", after="prepare", node_type="labs")
+    chain.step("plain.ipynb", parameters={"year": 1})
+    chain.step("prepare.py", name="empty", over=[])
+    chain.step("prepare.py", name="twice", over=["a", "a"])
+    chain.step("prepare.py", name="twice")
+    chain.step("prepare.py", name="elsewhere", node_type="pbs", after="member")
+    with pytest.raises(RequestRefused) as caught:
+        chain.submit()
+    told = [f"{problem.path}: {problem.text}" for problem in caught.value.problems]
+    for words in (
+        "twice: 2 steps have this name",
+        "absent: follows 'membr', which is no step",
+        ": steps follow one another in a circle: ",
+        "is not there",
+        "member: site here has no node type larg",
+        "prepare.cores: ",
+        "figures.node_type: ",
+        "has no cell that takes parameters",
+        "empty.over: there are no items",
+        "twice.over: 2 items would be run wrong.twice.a",
+    ):
+        assert [line for line in told if words in line], (words, told)
+    assert not chain.folder.exists()
+    assert not runs.home(chain._site, chain._person).exists()
+
+
+def test_jobs_of_two_schedulers_cannot_follow(place: Path) -> None:
+    """A scheduler knows only its own jobs."""
+    chain = workflow.Chain("two")
+    first = chain.step("prepare.py")
+    chain.step("figures.py", node_type="pbs", after=first)
+    (problem,) = chain.check()
+    assert problem.text == "is a job of other and follows prepare, a job of local"
+
+
+def test_an_empty_chain(place: Path) -> None:
+    """A chain without steps, or with a name that no run can have, is refused."""
+    with pytest.raises(RequestRefused, match="has no steps"):
+        workflow.Chain("nothing").submit()
+    chain = workflow.Chain("a/b")
+    chain.step("prepare.py")
+    with pytest.raises(RequestRefused, match="cannot be the name of a chain"):
+        chain.submit()
+
+
+def test_items_in_arguments_and_parameters(place: Path) -> None:
+    """An item is the last argument, or takes its place; in a notebook it keeps its type."""
+    from pangeo_hpc.workflow.chain_steps import works
+
+    chain = workflow.Chain("c")
+    step = chain.step("member.py", over=[1990], arguments=["--year={item}", "x"])
+    assert [work.program.arguments for work in works("c", step)] == [("--year=1990", "x")]
+    write(place / "fig.ipynb", "year = 1")
+    step = chain.step("fig.ipynb", over=[1990, 1991], parameters={"year": "{item}", "k": "a"})
+    assert [work.program.arguments for work in works("c", step)] == [
+        ("year=1990", "k=a"),
+        ("year=1991", "k=a"),
+    ]
+    step = chain.step("fig.ipynb", over=[{"year": 1990, "model": "m"}])
+    (work,) = works("c", step)
+    assert work.program.arguments == ("year=1990", "model=m")
+    assert work.run == "c.fig.1990-m"
+    step = chain.step("fig.ipynb", over=["r1"])
+    assert works("c", step)[0].program.arguments == ("item=r1",)
+
+
+def test_labels_are_names_and_stay() -> None:
+    """Whatever an item's text is, its run has a name, and always the same one."""
+    items = ["r1i1p1f1", "/data/tas 1.nc", "/data/tas 2.nc", "x" * 80, ""]
+    labels = labels_of(items, 30)
+    assert labels[0] == "r1i1p1f1"
+    assert len(set(labels)) == len(items)
+    assert all(runs.NAME.fullmatch(f"c.{label}") for label in labels)
+    assert labels_of(list(reversed(items)), 30) == list(reversed(labels))
+
+
+class Fails:
+    """A runner that hands on all but some submissions."""
+
+    def __init__(self, *broken: int, after: bool = False) -> None:
+        self.broken, self.after, self.count = broken, after, 0
+
+    def __call__(self, command: Command) -> Result:
+        if "submit" in command.argv:
+            self.count += 1
+            if self.count in self.broken:
+                if self.after:
+                    run(command)
+                    raise KeyboardInterrupt
+                return Result(command.argv, 2, "", "the queue is full")
+        return run(command)
+
+
+def test_a_submission_that_fails_in_the_middle(place: Path) -> None:
+    """What was submitted goes on and is known; the next call submits the rest and nothing twice."""
+    chain = cmip(runner=Fails(2))
+    with pytest.raises(PartlyDone, match="submitted so far: prepare; then: .*queue is full") as e:
+        chain.submit()
+    assert "goes on with the rest" in str(e.value.hint)
+    told = chain.status()
+    assert [row.state is None for row in told.rows] == [False, True, True, True, True]
+    chain.submit()
+    assert chain.wait(timeout=60).complete
+    assert sorted(lines(place)) == sorted(
+        ["cmip6.prepare", "cmip6.figures 1990", *(f"cmip6.member.{i} {i}" for i in "abc")]
+    )
+
+
+def test_the_first_submission_is_refused(place: Path) -> None:
+    """If nothing was submitted, the scheduler's own error is told."""
+    chain = cmip(runner=Fails(1))
+    with pytest.raises(SubmitRefused, match="queue is full"):
+        chain.submit()
+    assert all(row.state is None for row in chain.status().rows)
+
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_ended_between_submission_and_its_note(place: Path, which: int) -> None:
+    """Killed after the queue took a job and before we knew: the job is found, not made again."""
+    with pytest.raises(KeyboardInterrupt):
+        cmip(runner=Fails(which, after=True)).submit()
+    chain = cmip()
+    chain.submit()
+    told = chain.wait(timeout=60)
+    assert told.complete, str(told)
+    assert [row.attempt for row in told.rows] == [1] * 5
+    assert sorted(lines(place)) == sorted(
+        ["cmip6.prepare", "cmip6.figures 1990", *(f"cmip6.member.{i} {i}" for i in "abc")]
+    )
+
+
+def test_ended_before_the_submission(place: Path) -> None:
+    """A batch that was written down and never handed over came to naught."""
+    chain = cmip()
+    folder = ChainFolder(chain.folder)
+    place_of = folder.new_batch("prepare")
+    Batch(folder=place_of, step="prepare", entries=(), upstream={}, array=True).write()
+    chain.submit()
+    assert Batch.read(place_of).void
+    assert chain.wait(timeout=60).complete
+
+
+def test_an_unclear_submission_is_not_repeated(place: Path, monkeypatch: Any) -> None:
+    """While the queue does not say whether it took a job, nothing is submitted."""
+    with pytest.raises(KeyboardInterrupt):
+        cmip(runner=Fails(1, after=True)).submit()
+    monkeypatch.setattr("pangeo_hpc.workflow.chain_store.jobs.recover", lambda _s, job, **_: job)
+    count = Fails()
+    with pytest.raises(SubmitUnclear):
+        cmip(runner=count).submit()
+    assert count.count == 0
+
+
+def test_cancel_and_go_on(place: Path) -> None:
+    """Cancelled whole, and submitted again it goes on."""
+    (place / "prepare.py").write_text(f"import time\n{NOTE}time.sleep(600)\n")
+    chain = cmip()
+    chain.submit()
+    cancelled = chain.cancel()
+    assert "cmip6.prepare" in cancelled
+    told = chain.wait(timeout=60)
+    assert set(states(told)) == {"cancelled"}
+    assert chain.cancel() == []
+    lines(place)
+    (place / "prepare.py").write_text(NOTE)
+    chain.submit()
+    assert chain.wait(timeout=60).complete
+
+
+def test_a_step_that_runs_and_changed(place: Path) -> None:
+    """It is not pulled away under itself: the chain is refused, with what to do."""
+    (place / "prepare.py").write_text("import time\nopen('on', 'w').close()\ntime.sleep(600)\n")
+    chain = cmip()
+    chain.submit()
+    while not (place / "on").exists():
+        os.sched_yield()
+    (place / "prepare.py").write_text(NOTE)
+    with pytest.raises(RequestRefused, match="runs, and its script") as caught:
+        chain.submit()
+    assert "chain.cancel()" in str(caught.value)
+    chain.cancel()
+    chain.wait(timeout=60)
+
+
+def test_larger_than_an_array(place: Path, monkeypatch: Any) -> None:
+    """More items than one array may have are several arrays, and all of them are waited for."""
+    monkeypatch.setattr("pangeo_hpc.workflow.chain_submit.Submitter._most", lambda *_: 2)
+    (place / "prepare.py").write_text(
+        f"import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n{NOTE}"
+    )
+    chain = cmip(over=["a", "b", "c", "d", "e"])
+    told = chain.submit()
+    members = [row.job for row in told.rows if row.step == "member"]
+    assert [str(job).partition("_")[0] for job in members] == ["2", "2", "3", "3", "4"]
+    home = runs.home(chain._site, chain._person)
+    job = Job.read(runs.RunFolder(home / "cmip6.figures").attempt(1))
+    assert "--after=2,3,4" in (job.folder / "job.sh").read_text()
+    (place / "go").touch()
+    assert chain.wait(timeout=60).complete
+    assert lines(place)[-1] == "cmip6.figures 1990"
+
+
+def test_status_as_text_and_json(place: Path) -> None:
+    """A table for people, a document for programs, before anything is submitted too."""
+    told = cmip().status()
+    assert str(told).splitlines()[0].split() == ["STEP", "ITEM", "RUN", "STATE", "JOB", "REASON"]
+    kept = json.loads(json.dumps(told.as_dict()))
+    assert kept["format"] == 1
+    assert [row["state"] for row in kept["runs"]] == [None] * 5
+    assert told.ended
+    assert not told.complete
+    plan = cmip().plan()
+    assert json.loads(json.dumps(plan.as_dict()))["runs"][0] == {
+        "run": "cmip6.prepare",
+        "action": "submit",
+        "why": "new",
+    }
