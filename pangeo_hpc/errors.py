@@ -155,6 +155,21 @@ class NotAllowed(PangeoHpcError):
     exit_code = Exit.NOT_ALLOWED
 
 
+class CredentialsRefused(NotAllowed, PermissionError):
+    """An object store does not accept the credentials, or there are none, or they may not do it."""
+
+
+class StoreUnreachable(PangeoHpcError, OSError):
+    """An object store does not answer, or not in time."""
+
+    exit_code = Exit.SCHEDULER
+    retry = True
+
+
+class BucketMissing(UnknownName, OSError):
+    """An object store has no such bucket."""
+
+
 class PartlyDone(PangeoHpcError):
     """Some of the work is done; what remains was printed."""
 
