@@ -85,6 +85,10 @@ class UnknownName(UsageError):
     """A name that the site, or the list of runs, does not know."""
 
 
+class EntryMissing(UnknownName, KeyError):
+    """A catalog has no such entry."""
+
+
 class RequestRefused(_Problems):
     """A request outside what the site allows; nothing was submitted."""
 

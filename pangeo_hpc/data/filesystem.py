@@ -19,10 +19,10 @@ class StoreFileSystem(DirFileSystem):
 
     protocol = SCHEME
 
-    def __init__(self, settings: Mapping[str, Any], **options: Any) -> None:
-        self.store = from_options(settings)
-        if not options.get("asynchronous"):
-            options.pop("asynchronous", None)
+    def __init__(
+        self, settings: Mapping[str, Any] | None = None, address: str | None = None, **options: Any
+    ) -> None:
+        self.store = from_options(settings) if settings else at_address(str(address))
         credentials.check(self.store)
         super().__init__(path=self.store.root, fs=_inner(self.store, options), **options)
 
@@ -38,8 +38,23 @@ class StoreFileSystem(DirFileSystem):
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
-        """Return what a store is opened with, for fsspec and xarray that were given an address."""
-        return {"settings": at_address(path).as_options()}
+        """Return what a store is opened with, for fsspec and xarray that were given an address.
+
+        It is another once the credentials are, since fsspec keeps what it has opened.
+        """
+        store = at_address(path)
+        return {"address": f"{SCHEME}://{store.name}/{store.state}"}
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """Return what another process makes the same filesystem from; it knows no site."""
+        return {**self._running, "settings": self.store.as_options()}
+
+    @storage_options.setter
+    def storage_options(self, given: Mapping[str, Any]) -> None:
+        self._running = {
+            key: value for key, value in given.items() if key not in ("settings", "address")
+        }
 
     @classmethod
     def _parent(cls, path: str) -> str:

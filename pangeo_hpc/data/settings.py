@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class StoreSettings:
                 return url[len(whole) :].strip("/")
         return None
 
+    def fresh(self) -> "StoreSettings":
+        """Return the same store, with the credentials as they are now."""
+        return replace(self, state=_state(self.credentials, os.environ))
+
     def as_options(self) -> dict[str, Any]:
         """Return the settings as JSON, those that are not set left out."""
         return {key: value for key, value in asdict(self).items() if value is not None}
@@ -102,8 +106,7 @@ def settings_of(site: Site, name: str, person: Person) -> StoreSettings:
         profile=entry.profile,
         anonymous=entry.anonymous,
         timeout=entry.timeout.total_seconds(),
-        state=_state(credentials, os.environ),
-    )
+    ).fresh()
 
 
 def from_options(options: Mapping[str, Any]) -> StoreSettings:

@@ -51,7 +51,14 @@ def open_store(store: StoreSettings, *, asynchronous: bool = False) -> "StoreFil
 def at_address(url: str) -> StoreSettings:
     """Return the store of an address such as ``pangeohpc://archive/x.zarr``. Raise UnknownName."""
     name = url.removeprefix(f"{SCHEME}://").split("/", 1)[0]
-    return _opened.get(name) or settings(name)
+    known = _opened.get(name)
+    return known.fresh() if known else settings(name)
+
+
+def address(store: StoreSettings, key: str) -> str:
+    """Return the address of something in a store, which is known by it from now on."""
+    _opened[store.name] = store
+    return f"{SCHEME}://{store.name}/{key}".rstrip("/")
 
 
 def missing(error: ImportError, what: str) -> UsageError:
