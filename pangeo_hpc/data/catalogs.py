@@ -1,22 +1,19 @@
 """Catalogs of datasets: those of the site by name, others by where they are."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pangeo_hpc import files
 from pangeo_hpc.data.settings import StoreSettings, settings_of
-from pangeo_hpc.data.stores import address, missing
+from pangeo_hpc.data.stores import located, missing
 from pangeo_hpc.errors import SiteNotFound, UsageError
 from pangeo_hpc.site import Site, current_person, load_site
 from pangeo_hpc.site.people import expand
 
-if TYPE_CHECKING:
-    from pangeo_hpc.data.intake_catalog import SiteCatalog
-
 _SUFFIXES = (".yaml", ".yml")
 
 
-def open_catalog(name: str | Path, site: Site | str | Path | None = None) -> "SiteCatalog":
+def open_catalog(name: str | Path, site: Site | str | Path | None = None) -> Any:
     """Return a catalog of the site by its name, or one by its path or address.
 
     It is intake's: ``list(cat)``, ``cat["gmet_v1"].to_dask()``. Entries that lie in one of the
@@ -31,11 +28,7 @@ def open_catalog(name: str | Path, site: Site | str | Path | None = None) -> "Si
         from pangeo_hpc.data import intake_catalog
     except ImportError as error:
         raise missing(error, "a catalog") from error
-    for store in stores:
-        key = store.holds(where)
-        if key is not None:
-            where = address(store, key)
-    return intake_catalog.read(where, stores)
+    return intake_catalog.read(located(where, stores)[0], stores)
 
 
 def is_place(name: str | Path) -> bool:

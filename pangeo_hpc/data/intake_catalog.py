@@ -11,7 +11,7 @@ from intake.catalog.exceptions import CatalogException, ValidationError
 from intake.catalog.local import LocalCatalogEntry, YAMLFileCatalog
 
 from pangeo_hpc.data.settings import StoreSettings, from_options
-from pangeo_hpc.data.stores import SCHEME, address, at_address
+from pangeo_hpc.data.stores import SCHEME, at_address, located
 from pangeo_hpc.errors import EntryMissing, PangeoHpcError, UsageError
 
 _HERE = re.compile(r"\{\{\s*CATALOG_DIR\s*\}\}")
@@ -28,7 +28,7 @@ _PLUGINS = {
 }
 
 
-class SiteCatalog(YAMLFileCatalog):  # type: ignore[misc]
+class SiteCatalog(YAMLFileCatalog):
     """A catalog in intake's first format, which Pangeo's are written in; so are those below it."""
 
     def __init__(self, path: str, stores: Sequence[Any] = (), **options: Any) -> None:
@@ -118,15 +118,16 @@ def read(where: str, stores: Sequence[StoreSettings]) -> Any:
 _HINT = "a catalog is a YAML file with `sources:`, each with a driver and args"
 
 
-def located(url: str, stores: Sequence[StoreSettings]) -> tuple[str, StoreSettings | None]:
-    """Return an address as that of the site's store that it lies in, and the store."""
-    if url.startswith(f"{SCHEME}://"):
-        return url, at_address(url)
-    for store in stores:
-        key = store.holds(url)
-        if key is not None:
-            return address(store, key), store
-    return url, None
+def whereabouts(source: Any) -> tuple[Any, dict[str, Any], bool]:
+    """Return where an entry's data are, the options to open them with, and whether it is Zarr.
+
+    The place is None for what is not opened from a place, such as a table in a database.
+    """
+    reader = getattr(source, "reader", source)
+    arguments = (getattr(reader, "kwargs", None) or {}).get("args") or (None,)
+    data = arguments[0]
+    options = dict(getattr(data, "storage_options", None) or {})
+    return getattr(data, "url", None), options, type(data).__name__ == "Zarr"
 
 
 def _choose_engine(arguments: dict[str, Any]) -> None:

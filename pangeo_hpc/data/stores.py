@@ -1,5 +1,6 @@
 """Object stores of a site as filesystems."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,17 @@ def address(store: StoreSettings, key: str) -> str:
     """Return the address of something in a store, which is known by it from now on."""
     _opened[store.name] = store
     return f"{SCHEME}://{store.name}/{key}".rstrip("/")
+
+
+def located(url: str, stores: Sequence[StoreSettings]) -> tuple[str, StoreSettings | None]:
+    """Return an address as that of the site's store that it lies in, and the store."""
+    if url.startswith(f"{SCHEME}://"):
+        return url, at_address(url)
+    for store in stores:
+        key = store.holds(url)
+        if key is not None:
+            return address(store, key), store
+    return url, None
 
 
 def missing(error: ImportError, what: str) -> UsageError:
