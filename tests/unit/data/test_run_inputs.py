@@ -1,6 +1,8 @@
 """Inputs of a run that are not on scratch: in catalogs, in stores, at addresses."""
 
 import os
+import subprocess
+import sys
 
 import fsspec
 import numpy as np
@@ -157,14 +159,28 @@ def test_an_entry_that_tells_of_other_data_is_another_input(site, tmp_path):
             run.write_zarr(ds, "out.zarr")
 
 
-def test_scratch_as_on_pangeo_cloud(site, monkeypatch):
-    """Code that was written for s3://pangeo-scratch/user works with the path, and with a store."""
-    monkeypatch.setenv(*pangeo_hpc.scratch.variable(site).popitem())
-    for scratch in (os.environ["PANGEO_SCRATCH"], "pangeohpc://archive/scratch"):
-        mapper = fsspec.get_mapper(f"{scratch}/x.zarr")
-        dataset().to_zarr(mapper, mode="w", zarr_format=2)
-        assert same(fsspec.get_mapper(f"{scratch}/x.zarr"))
-        with fsspec.open(f"{scratch}/x.txt", "w") as file:
-            file.write("a")
-        with fsspec.open(f"{scratch}/x.txt") as file:
-            assert file.read() == b"a"
+PROGRAM = """
+import os, sys, fsspec, numpy as np, xarray as xr
+scratch = sys.argv[1] if len(sys.argv) > 1 else os.environ["PANGEO_SCRATCH"]
+ds = xr.Dataset({"tas": ("x", np.arange(3))})
+ds.to_zarr(fsspec.get_mapper(f"{scratch}/a/x.zarr"), mode="w", zarr_format=2)
+assert xr.open_zarr(fsspec.get_mapper(f"{scratch}/a/x.zarr")).compute().identical(ds)
+with fsspec.open(f"{scratch}/b/x.txt", "w") as file:
+    file.write("abc")
+with fsspec.open(f"{scratch}/b/x.txt") as file:
+    print(file.read().decode())
+"""
+
+
+@pytest.mark.parametrize("scratch", [None, "pangeohpc://archive/scratch"])
+def test_scratch_as_on_pangeo_cloud(site, scratch):
+    """Programs for s3://pangeo-scratch/user work with the path that jobs are given, and a store."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, *([scratch] if scratch else [])],
+        env={**os.environ, **pangeo_hpc.scratch.variable(site)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.stdout, done.stderr) == ("abc\n", "")
+    assert (pangeo_hpc.scratch.path("a/x.zarr", create=False).is_dir()) == (scratch is None)
