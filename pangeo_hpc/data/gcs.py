@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsspec.asyn import sync_wrapper
-from gcsfs import GCSFileSystem
+
+# not gcsfs.GCSFileSystem, which asks over gRPC what kind of bucket it is before anything else
+from gcsfs.core import GCSFileSystem
 
 from pangeo_hpc.data.refusals import explained
 from pangeo_hpc.data.settings import from_options

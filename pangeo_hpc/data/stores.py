@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pangeo_hpc.data import credentials
 from pangeo_hpc.data.settings import StoreSettings, settings_of
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.site import Site, current_person, load_site
@@ -39,6 +40,8 @@ def settings(name: str, site: Site | str | Path | None = None) -> StoreSettings:
 
 def open_store(store: StoreSettings, *, asynchronous: bool = False) -> "StoreFileSystem":
     """Return the filesystem of a store. Raise UsageError if what it needs is not installed."""
+    # each time: fsspec may have this store already
+    credentials.check(store)
     try:
         from pangeo_hpc.data.filesystem import StoreFileSystem
 
