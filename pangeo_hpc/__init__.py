@@ -11,6 +11,7 @@ from pangeo_hpc._version import __version__
 if TYPE_CHECKING:
     from pangeo_hpc import errors, scratch, workflow
     from pangeo_hpc.dask import start_cluster
+    from pangeo_hpc.data import object_store, open_catalog
     from pangeo_hpc.site import Site, load_site
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "__version__",
     "errors",
     "load_site",
+    "object_store",
+    "open_catalog",
     "scratch",
     "start_cluster",
     "workflow",
@@ -27,6 +30,8 @@ _MODULES = ("errors", "scratch", "workflow")
 _NAMES = {
     "Site": "pangeo_hpc.site",
     "load_site": "pangeo_hpc.site",
+    "object_store": "pangeo_hpc.data",
+    "open_catalog": "pangeo_hpc.data",
     "start_cluster": "pangeo_hpc.dask",
 }
 

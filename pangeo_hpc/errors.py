@@ -85,6 +85,10 @@ class UnknownName(UsageError):
     """A name that the site, or the list of runs, does not know."""
 
 
+class EntryMissing(UnknownName, KeyError):
+    """A catalog has no such entry."""
+
+
 class RequestRefused(_Problems):
     """A request outside what the site allows; nothing was submitted."""
 
@@ -153,6 +157,21 @@ class NotAllowed(PangeoHpcError):
     """Permission, quota, a full disk, or somebody else's file."""
 
     exit_code = Exit.NOT_ALLOWED
+
+
+class CredentialsRefused(NotAllowed, PermissionError):
+    """An object store does not accept the credentials, or there are none, or they may not do it."""
+
+
+class StoreUnreachable(PangeoHpcError, OSError):
+    """An object store does not answer, or not in time."""
+
+    exit_code = Exit.SCHEDULER
+    retry = True
+
+
+class BucketMissing(UnknownName, OSError):
+    """An object store has no such bucket."""
 
 
 class PartlyDone(PangeoHpcError):

@@ -101,6 +101,19 @@ class Place:
         return f"scratch.{self.name}.path" if self.name else "scratch"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """An object store or a catalog, by its key in the site YAML, and what became of a question.
+
+    `entries` are those of a catalog. `credentials` tells that only the user's own are amiss.
+    """
+
+    key: str
+    entries: int | None = None
+    failure: Failure | None = None
+    credentials: bool = False
+
+
 class Outcome(StrEnum):
     """What became of a canary."""
 
@@ -184,6 +197,7 @@ class Facts:
     broken: Mapping[str, Failure] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     hub: HubFacts | None = None
+    data: tuple[Reached, ...] = ()
 
     def asked(self, node: NodeType) -> Asked:
         """Return what the scheduler of a node type answered."""

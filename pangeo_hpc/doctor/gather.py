@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pangeo_hpc import envs, files, jobs, private
 from pangeo_hpc.doctor.ask import ask_scheduler, find_environments, find_places, find_versions
+from pangeo_hpc.doctor.data import find_data
 from pangeo_hpc.doctor.facts import Canary, Facts, Failure, Outcome, Place
 from pangeo_hpc.doctor.flight import Flight, Say, fly
 from pangeo_hpc.doctor.hub import HubFacts
@@ -62,6 +63,7 @@ def gather(
         broken=broken,
         modules=find_versions(),
         hub=choices.hub,
+        data=tuple(find_data(site, say)),
         unsent=None if choices.canaries else "no canaries were asked for",
     )
     if not choices.canaries:

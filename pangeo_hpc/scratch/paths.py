@@ -9,6 +9,9 @@ from pangeo_hpc.errors import UsageError
 from pangeo_hpc.site import Person, Site, current_person, load_site
 
 VARIABLE = "PANGEO_SCRATCH"
+# Object stores have no folders to make first, and programs written for them make none: so fsspec
+# makes them on disks too (zarr 3.1 writes through fsspec.get_mapper without asking for a folder).
+_AS_IN_A_STORE = {"FSSPEC_FILE_AUTO_MKDIR": "true"}
 
 
 def root(site: Site, person: Person | None = None, filesystem: str | None = None) -> Path:
@@ -51,8 +54,11 @@ def inside(relative: Path) -> Path:
 
 
 def variable(site: Site, person: Person | None = None) -> dict[str, str]:
-    """Return the environment variable that tells jobs and workers where scratch is."""
-    return {VARIABLE: str(root(site, person))}
+    """Return the environment variables that tell jobs and workers where scratch is.
+
+    What is written below it with fsspec gets its folders, as on Pangeo Cloud.
+    """
+    return {VARIABLE: str(root(site, person)), **_AS_IN_A_STORE}
 
 
 def keep_until(

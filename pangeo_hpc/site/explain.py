@@ -14,8 +14,10 @@ from pangeo_hpc.site.reading import Wrong, shown
 from pangeo_hpc.site.tree import Tree, join
 
 _SECRETS = {
-    "access_key", "api_key", "key", "passphrase", "password", "passwd", "pin", "secret",
-    "secret_access_key", "secret_key", "token",
+    "access_key", "access_key_id", "account_key", "api_key", "aws_access_key_id",
+    "aws_secret_access_key", "aws_session_token", "client_secret", "connection_string", "key",
+    "passphrase", "password", "passwd", "pin", "private_key", "sas_token", "secret",
+    "secret_access_key", "secret_key", "session_token", "token",
 }  # fmt: skip
 
 

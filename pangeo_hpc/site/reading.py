@@ -124,9 +124,9 @@ def read_module(value: object) -> str:
 
 
 def read_bucket(value: object) -> str:
-    """Return a bucket, and perhaps a folder in it."""
+    """Return a bucket, and perhaps a folder in it; it may hold placeholders."""
     text = read_token(value)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", text):
+    if not re.fullmatch(r"[A-Za-z0-9{][A-Za-z0-9._/{}\[\]-]*", text):
         raise Wrong(f"{shown(text)} is not the name of a bucket", "write it without s3://")
     return text
 

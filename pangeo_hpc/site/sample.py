@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from pangeo_hpc.site.lookup import fields_of, part_of
-from pangeo_hpc.site.model import EnvironmentEntry, SchedulerEntry, Site
+from pangeo_hpc.site.model import EnvironmentEntry, ObjectStore, SchedulerEntry, Site
 from pangeo_hpc.site.model.base import Part
 from pangeo_hpc.site.schema import json_schema
 
@@ -31,7 +31,11 @@ This page is written from `pangeo_hpc/site/model/`; edit the descriptions there.
 """
 
 # What cannot stand beside the key that is named: it is shown as a comment.
-INSTEAD = {(EnvironmentEntry, "prefix"): "spec", (SchedulerEntry, "server"): "cluster"}
+INSTEAD = {
+    (EnvironmentEntry, "prefix"): "spec",
+    (ObjectStore, "path"): "bucket",
+    (SchedulerEntry, "server"): "cluster",
+}
 
 
 def sample() -> str:

@@ -17,7 +17,7 @@ from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
 from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
-from pangeo_hpc.workflow.inputs import admit
+from pangeo_hpc.workflow.inputs import find
 from pangeo_hpc.workflow.progress import Progress
 from pangeo_hpc.workflow.until_done_record import followed
 from pangeo_hpc.workflow.watching import Watch
@@ -136,18 +136,16 @@ class Run:
         if error is None:
             self._words.remove()
 
-    def input(self, name: str | Path) -> Path | str:
-        """Return where an input is: below scratch, at an absolute path, or at a URL.
+    def input(self, name: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Any:
+        """Return where an input is: below scratch, in a catalog of the site, or at a URL.
 
-        Whether the input was replaced is noticed by the next attempt. Raise UsageError if it is not
-        there, or is a store that another run has not finished.
+        It is a path or a URL for `xarray.open_zarr` and others; with `storage_options` of fsspec, a
+        mapper. Whether the input was replaced is noticed by the next attempt. Raise UsageError if
+        it is not there, or is a store that another run has not finished.
         """
-        if "://" in str(name):
-            self._inputs[str(name)] = "a URL"
-            return str(name)
-        path = self.output(name)
-        self._inputs[str(path)] = admit(name, path)
-        return path
+        found = find(name, self.output, self._site, storage_options)
+        self._inputs[found.key] = found.identity
+        return found.place
 
     def output(self, name: str | Path) -> Path:
         """Return where an output of this name goes: below scratch, or its absolute path."""

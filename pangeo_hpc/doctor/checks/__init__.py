@@ -6,6 +6,7 @@ from typing import Protocol
 from pangeo_hpc.doctor.checks import (
     accounts,
     canaries,
+    catalogs,
     clock,
     environments,
     grants,
@@ -19,6 +20,7 @@ from pangeo_hpc.doctor.checks import (
     hub_secrets,
     interfaces,
     limits,
+    object_stores,
     person,
     privacy,
     queues,
@@ -56,6 +58,8 @@ CHECKS: tuple[Check, ...] = (
     clock,
     interfaces,
     environments,
+    object_stores,
+    catalogs,
 )
 
 # Told only where a hub is asked for.

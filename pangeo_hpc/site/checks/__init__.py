@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from pangeo_hpc.site.checks import hub, lines, nodes, places, whole
+from pangeo_hpc.site.checks import hub, lines, nodes, places, stores, whole
 from pangeo_hpc.site.checks.finding import Finding, concerns
 from pangeo_hpc.site.model import Site
 
@@ -26,8 +26,8 @@ CHECKS: tuple[Callable[[Site], list[Finding]], ...] = (
     places.known_placeholders,
     places.purge,
     places.environments,
-    places.object_stores,
-    places.catalogs,
+    stores.object_stores,
+    stores.catalogs,
     hub.ports,
     hub.parts_that_belong_together,
 )

@@ -32,7 +32,10 @@ def known_placeholders(site: Site) -> list[Finding]:
         paths.append((f"environments.{name}.prefix", environment.prefix or ""))
         paths.append((f"environments.{name}.root", environment.root or ""))
     for name, store in site.object_stores.items():
-        paths.append((f"object_stores.{name}.credentials", store.credentials or ""))
+        here = f"object_stores.{name}"
+        paths.append((f"{here}.credentials", store.credentials or ""))
+        paths.append((f"{here}.bucket", store.bucket or ""))
+        paths.append((f"{here}.path", store.path or ""))
     for number, catalog in enumerate(site.catalogs):
         paths.append((f"catalogs[{number}].url", catalog.url))
     return [finding for path, text in paths for finding in unknown(path, text, PLACEHOLDERS)]
@@ -99,35 +102,4 @@ def environments(site: Site) -> list[Finding]:
         if entry.overlays == "scratch" and not site.scratch:
             text, hint = "the site has no scratch", "write home or none, or add a scratch section"
             found.append(Finding(f"{here}.overlays", text, hint, needs=("scratch",)))
-    return found
-
-
-def object_stores(site: Site) -> list[Finding]:
-    """Refuse stores that cannot be reached as they are written."""
-    found = []
-    for name, entry in site.object_stores.items():
-        here = f"object_stores.{name}"
-        needs = (f"{here}.protocol", f"{here}.bucket", f"{here}.endpoint_url")
-        if entry.protocol in ("s3", "gs", "abfs") and entry.bucket is None:
-            text = f"a store of protocol {entry.protocol} needs a bucket"
-            found.append(Finding(here, text, "add bucket", needs=needs))
-        if entry.protocol in ("http", "https") and entry.endpoint_url is None:
-            text = f"a store of protocol {entry.protocol} needs an address"
-            found.append(Finding(here, text, "add endpoint_url", needs=needs))
-        if entry.profile and entry.credentials is None:
-            text = "it names a section of a file, and no file"
-            hint = "add credentials, such as ~/.aws/credentials"
-            found.append(Finding(f"{here}.profile", text, hint, needs=(f"{here}.credentials",)))
-    return found
-
-
-def catalogs(site: Site) -> list[Finding]:
-    """Refuse two catalogs of one name."""
-    found: list[Finding] = []
-    first: dict[str, int] = {}
-    for number, catalog in enumerate(site.catalogs):
-        if catalog.name in first:
-            text = f"catalogs[{first[catalog.name]}] has this name already"
-            found.append(Finding(f"catalogs[{number}].name", text, "choose another name"))
-        first.setdefault(catalog.name, number)
     return found

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pangeo_hpc.errors import UnknownName
 from pangeo_hpc.site.fields import AccountName, FixedPath, Line, Remark, UserPath, Word
-from pangeo_hpc.site.model.base import EMPTY, Entries, Entry, Part
+from pangeo_hpc.site.model.base import EMPTY, Entries, Part
 from pangeo_hpc.site.model.hub import Hub
 from pangeo_hpc.site.model.nodes import NodeType
 from pangeo_hpc.site.model.schedulers import SchedulerEntry
@@ -19,7 +19,7 @@ from pangeo_hpc.site.people import Person, expand_path
 
 FORMAT = 1
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=Part)
 
 
 class UserDefaults(Part):
@@ -148,6 +148,15 @@ class Site(Part):
         """Return a scratch filesystem, or the default one. Raise UnknownName."""
         return _pick(self.scratch, name, "scratch filesystem", self.name)
 
+    def object_store(self, name: str) -> ObjectStore:
+        """Return an object store. Raise UnknownName."""
+        return _pick(self.object_stores, name, "object store", self.name)
+
+    def catalog(self, name: str) -> Catalog:
+        """Return a catalog. Raise UnknownName."""
+        known = {each.name: each for each in self.catalogs}
+        return _pick(known, name, "catalog", self.name)
+
     def scheduler_of(self, node_type: NodeType) -> tuple[str, SchedulerEntry]:
         """Return the key and the entry of the scheduler that runs a node type."""
         key = node_type.scheduler or self.scheduler
@@ -155,13 +164,13 @@ class Site(Part):
 
     def user_state_path(self, person: Person) -> Path:
         """Return where a person's runs, leases and private files are."""
-        return expand_path(self.user_state, "user_state", self._with_defaults(person))
+        return expand_path(self.user_state, "user_state", self.with_defaults(person))
 
     def scratch_path(self, person: Person, name: str | None = None) -> Path:
         """Return a person's directory on a scratch filesystem."""
         entry = self.scratch_filesystem(name)
         key = f"scratch.{entry.name}.path"
-        return expand_path(entry.path, key, self._with_defaults(person))
+        return expand_path(entry.path, key, self.with_defaults(person))
 
     def dump(self) -> dict[str, Any]:
         """Return the effective site as JSON: every value explicit, amounts as text with units.
@@ -170,7 +179,8 @@ class Site(Part):
         """
         return {"format": FORMAT, **self.model_dump(mode="json", by_alias=True)}
 
-    def _with_defaults(self, person: Person) -> Person:
+    def with_defaults(self, person: Person) -> Person:
+        """Return a person with the account and the project that placeholders stand for."""
         return person.with_defaults(self.defaults.account, self.defaults.project)
 
 
@@ -193,4 +203,6 @@ _SECTIONS = {
     "node type": "node_types",
     "environment": "environments",
     "scratch filesystem": "scratch",
+    "object store": "object_stores",
+    "catalog": "catalogs",
 }

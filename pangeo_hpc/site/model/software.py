@@ -1,5 +1,6 @@
 """Software environments, and data that lie elsewhere."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from pydantic import Field
 from pangeo_hpc.site.fields import (
     Bucket,
     Choice,
+    Duration,
     FixedPath,
     Flag,
     Module,
@@ -65,20 +67,45 @@ class ObjectStore(Entry):
 
     protocol: Protocol = Field(description="How it is spoken to.", examples=["s3"])
     bucket: Bucket | None = Field(
-        default=None, description="Bucket, and perhaps a folder in it.", examples=["alpha-archive"]
+        default=None,
+        description="Bucket, and perhaps a folder in it; placeholders allowed.",
+        examples=["alpha-archive"],
+    )
+    path: PathTemplate | None = Field(
+        default=None,
+        description="Protocol file only: the directory that is the store.",
+        examples=["/archive/{user}"],
     )
     endpoint_url: Url | None = Field(
         default=None,
         description="Address of the service, where it is not the protocol's own.",
         examples=["https://objects.alpha.example"],
     )
+    region: Token | None = Field(
+        default=None,
+        description="Protocol s3 only: the region, where the service asks for one.",
+        examples=["us-east-1"],
+    )
     credentials: PathTemplate | None = Field(
         default=None,
-        description="File of the user that holds the credentials; never the credentials.",
+        description=(
+            "File of the user that holds the credentials, never the credentials; "
+            "absent = the environment, then the protocol's usual files."
+        ),
         examples=["~/.aws/credentials"],
     )
     profile: Token | None = Field(
-        default=None, description="Section of that file.", examples=["alpha"]
+        default=None, description="Section of that file; absent = default.", examples=["alpha"]
+    )
+    anonymous: Flag = Field(
+        default=False,
+        description="Read without any credentials, as public data are.",
+        examples=[False],
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long one request waits for an answer before it is tried again.",
+        examples=["30 seconds"],
     )
 
 

@@ -43,7 +43,8 @@ def test_roots(site: Site, person: Person, tmp_path: Path) -> None:
     """The default filesystem, or another by its name."""
     assert scratch.root(site, person) == tmp_path / "fast" / "alice"
     assert scratch.root(site, person, "slow") == tmp_path / "slow" / "alice"
-    assert scratch.variable(site, person) == {"PANGEO_SCRATCH": str(tmp_path / "fast" / "alice")}
+    told = scratch.variable(site, person)
+    assert told["PANGEO_SCRATCH"] == str(tmp_path / "fast" / "alice")
     with pytest.raises(UnknownName, match="did you mean slow"):
         scratch.root(site, person, "slwo")
 

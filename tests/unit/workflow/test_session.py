@@ -195,7 +195,7 @@ def test_inputs_and_outputs_are_below_scratch(inside: Path) -> None:
         assert run.folder.is_dir()
         assert (run.client, run.cluster) == (None, None)
         assert run.input("in.nc") == run.input(inside / "in.nc") == inside / "in.nc"
-        assert run.input("s3://bucket/in.zarr") == "s3://bucket/in.zarr"
+        assert run.input(f"file://{inside}/in.nc") == inside / "in.nc"
         assert run.output("a/b.zarr") == inside / "a/b.zarr"
         with pytest.raises(UsageError, match=r"input no\.nc is not there: .*/no\.nc"):
             run.input("no.nc")
