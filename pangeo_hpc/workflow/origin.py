@@ -4,13 +4,13 @@ import getpass
 import hashlib
 import json
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import files
+from pangeo_hpc.workflow import provenance_environment
 from pangeo_hpc.workflow.holder import Holder, moment
 from pangeo_hpc.workflow.layout import Layout
 
@@ -71,7 +71,9 @@ def describe(record: Mapping[str, Any], code: str | None, holder: Holder) -> dic
         "script": record.get("script"),
         "script_sha256": code,
         "arguments": " ".join(arguments) or None,
-        "environment": _environment(),
+        "environment": provenance_environment.described(),
+        "git": record.get("git"),
+        "folder": record.get("folder"),
         "versions": ", ".join(f"{name} {version}" for name, version in _versions().items()),
         "jobs": holder.job_id,
         "begun": moment(),
@@ -87,13 +89,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _environment() -> str:
-    """Return the running environment's prefix and a digest of all that is installed in it."""
-    installed = {f"{each.name}=={each.version}" for each in metadata.distributions()}
-    digest = hashlib.sha256("\n".join(sorted(installed)).encode()).hexdigest()
-    return f"{sys.prefix} sha256:{digest}"
 
 
 def metadata_of(store: Path) -> dict[str, Any] | None:

@@ -19,6 +19,9 @@ from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import admit
 from pangeo_hpc.workflow.progress import Progress
+from pangeo_hpc.workflow.provenance import Notes
+from pangeo_hpc.workflow.provenance_recorder import Recorder
+from pangeo_hpc.workflow.redirect import Redirect
 from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class Run:
         self._stack = ExitStack()
         self._place: Path | None = None
         self._attempt: Attempt | None = None
+        self._recorder: Recorder | None = None
+        self._redirect = Redirect()
         self._began = time.monotonic()
         self.client: Any = None
         self.cluster: Any = None
@@ -99,7 +104,7 @@ class Run:
                 here.remember(self._site(), folder, self._place)
             self._attempt = Attempt(
                 folder=folder.path,
-                record=folder.record,
+                record={**folder.record, "folder": str(folder.path)},
                 lease=held,
                 deadline=deadline,
                 signals=signals,
@@ -108,6 +113,8 @@ class Run:
                 inputs=self._inputs,
                 forced=_forced(held.holder),
             )
+            self._redirect = Redirect.of(folder.path)
+            self._record(folder, number, inside)
             if self._asked_dask is not None:
                 self._start_dask(stack, self._asked_dask)
             self._stack = stack.pop_all()
@@ -127,7 +134,11 @@ class Run:
         except PangeoHpcError as problem:
             attempt.progress.say(f"the summary was not written: {problem}")
         finally:
+            if self._recorder is not None:
+                self._recorder.end(exit_status(error), error)
             self._stack.close()
+            if self._recorder is not None:
+                self._recorder.close()
             if self._place is not None:
                 here.note_end(self._place, exit_status(error))
         if error is None:
@@ -142,7 +153,7 @@ class Run:
         if "://" in str(name):
             self._inputs[str(name)] = "a URL"
             return str(name)
-        path = self.output(name)
+        path = self._redirect.input(self._below_scratch(name))
         self._inputs[str(path)] = admit(name, path)
         return path
 
@@ -150,6 +161,9 @@ class Run:
         """Return where an output of this name goes: below scratch, or its absolute path."""
         if "://" in str(name):
             raise UsageError(f"{name} is a URL", hint="outputs are written below scratch")
+        return self._redirect.output(self._below_scratch(name))
+
+    def _below_scratch(self, name: str | Path) -> Path:
         return scratch.path(name, site=None if self._asked_site is None else self._site())
 
     def write_zarr(
@@ -176,6 +190,9 @@ class Run:
         from pangeo_hpc.workflow.writing import write
 
         attempt = self._entered
+        if self._recorder is not None:
+            # an output's attributes tell the commit
+            self._recorder.know()
         return write(
             attempt,
             _dataset(ds),
@@ -223,10 +240,23 @@ class Run:
             self._loaded = asked if isinstance(asked, Site) else load_site(asked)
         return self._loaded
 
+    def _record(
+        self, folder: runs.RunFolder, number: int | None, inside: allocation.Allocation | None
+    ) -> None:
+        """Begin to keep how this attempt comes about."""
+        place = self._place or (folder.attempt(number) if number else None)
+        if place is None:
+            return
+        notes = Notes(self._entered, place, self._script, self._arguments, inside, self._began)
+        self._recorder = Recorder(notes)
+        self._recorder.start()
+
     def _start_dask(self, stack: ExitStack, asked: Mapping[str, Any]) -> None:
         from pangeo_hpc.dask import start_cluster
 
         self.cluster = stack.enter_context(start_cluster(site=self._site(), **asked))
+        if self._recorder is not None:
+            self._recorder.cluster = self.cluster
         self.client = stack.enter_context(self.cluster.get_client())
 
 
