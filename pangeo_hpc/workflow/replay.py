@@ -16,6 +16,7 @@ from pangeo_hpc.workflow import launch, provenance, provenance_environment, runs
 from pangeo_hpc.workflow.inputs import identify
 from pangeo_hpc.workflow.origin import digest_of_code
 from pangeo_hpc.workflow.provenance_git import in_words, state
+from pangeo_hpc.workflow.provenance_inputs import describe
 from pangeo_hpc.workflow.redirect import FILE, Redirect
 
 REPLAYS = "replays"
@@ -183,7 +184,15 @@ def _input(was: Mapping[str, Any]) -> str | None:
         return "is no longer there"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return None if now == was.get("identity") else "has changed since"
+    if now != was.get("identity"):
+        return "has changed since"
+    # the identity of a store is its metadata: its values may have been written again
+    found = describe(path, now)
+    if found.get("bytes") != was.get("bytes"):
+        return f"has another size ({found.get('bytes')} bytes, then {was.get('bytes')})"
+    if found.get("modified") != was.get("modified"):
+        return f"was touched or written again at {found.get('modified')}, its identity is the same"
+    return None
 
 
 def _git(record: Mapping[str, Any], runner: Runner) -> list[Problem]:

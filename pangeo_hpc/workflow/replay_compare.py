@@ -72,6 +72,13 @@ def in_words(found: Sequence[Comparison]) -> str:
 
 
 def _stores(found: Comparison) -> None:
+    from pangeo_hpc.workflow.template import stable
+
+    with stable():
+        _all_groups(found)
+
+
+def _all_groups(found: Comparison) -> None:
     ours, theirs = _groups(found.original), _groups(found.replay)
     _names(found, "group", ours, theirs)
     for group in [name for name in ours if name in theirs]:
@@ -92,7 +99,7 @@ def _groups(store: Path) -> list[str]:
 def _opened(store: Path, group: str) -> "xr.Dataset":
     import xarray as xr
 
-    found: xr.Dataset = xr.open_zarr(store, group=group or None, chunks=None)
+    found: xr.Dataset = xr.open_zarr(store, group=group or None, chunks=None, consolidated=False)
     return found
 
 

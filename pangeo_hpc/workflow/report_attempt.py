@@ -1,5 +1,6 @@
 """One attempt in numbers: how long it waited and ran, what it cost, and why it ended."""
 
+import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,7 +127,7 @@ def why(job: Job, status: JobStatus) -> str:
     if status.state is JobState.TIMEOUT and request.get("walltime"):
         words.append(f"it had {format_walltime(timedelta(seconds=request['walltime']))}")
     if status.exit_code not in (None, 0):
-        words.append(f"exit code {status.exit_code}")
+        words.append(_code(status.exit_code))
     if status.signal is not None:
         words.append(f"signal {status.signal}")
     if status.reason and status.exit_code in (None, 0):
@@ -135,6 +136,15 @@ def why(job: Job, status: JobStatus) -> str:
     if told.get("error") and told["error"] != "SystemExit":
         text += f": {told['error']}: {told.get('words') or 'no message'}"
     return text
+
+
+def _code(code: int) -> str:
+    """Return an exit code in words; beyond 128 a shell tells of the signal that ended its child."""
+    try:
+        name = signal.Signals(code - 128).name if code > 128 else ""
+    except ValueError:
+        name = ""
+    return f"exit code {code}" + (f" ({name})" if name else "")
 
 
 def _memory(job: Job, status: JobStatus) -> int | None:

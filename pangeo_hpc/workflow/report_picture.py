@@ -56,12 +56,17 @@ def pictures(outputs: Sequence[Mapping[str, Any]]) -> tuple[list[Picture], str]:
 def _of_store(path: Path, most: int) -> Iterator[Picture | str]:
     import xarray as xr
 
-    with xr.open_zarr(path, chunks=None) as ds:
+    from pangeo_hpc.workflow.template import stable
+
+    # an unfinished store has no consolidated metadata yet
+    with stable(), xr.open_zarr(path, chunks=None, consolidated=False) as ds:
         names = [
             str(name)
             for name, variable in ds.data_vars.items()
             if variable.dtype.kind in "fiub" and variable.ndim and variable.size > 1
         ]
+        # files know no order of variables: the fields first
+        names.sort(key=lambda name: (-ds[name].ndim, name))
         for name in names[: min(most, 2)]:
             yield _picture(path.name, ds[name])
 
