@@ -80,12 +80,12 @@ def in_words(found: dict[str, Any] | None) -> str:
     """Return the state of a repository in one line."""
     if not found:
         return "in no git repository"
-    words = [str(found.get("commit") or "no commit yet")[:12]]
+    words = [str(found["commit"])[:12] if found.get("commit") else "no commit yet"]
     if found.get("branch") not in (None, "HEAD"):
         words.append(f"on {found['branch']}")
     if found.get("dirty"):
         many = found["dirty"]
         words.append(f"with {many} file{'s' if many > 1 else ''} changed and not committed")
     if found.get("untracked"):
-        words.append("which does not know the script")
+        words.append("(the script is not in it)")
     return " ".join(words)

@@ -85,13 +85,19 @@ class Recorder:
         if cluster is None or getattr(cluster, "scheduler", None) is None:
             return
         self._notes.attempt.lease.fence.check()
-        if sample:
-            self._sample(cluster)
+        # another thread works with these; what changes while it is read, is read the next time
+        with suppress(RuntimeError, KeyError):
+            if sample:
+                self._sample(cluster)
+            costs, units = cluster.report(ask=False).json(), _units(cluster)
+            self._keep(cluster, costs, units)
+
+    def _keep(self, cluster: Any, costs: dict[str, Any], units: list[dict[str, Any]]) -> None:
         told = {
-            **cluster.report(ask=False).json(),
+            **costs,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "kind": type(cluster).__name__,
-            "units": _units(cluster),
+            "units": units,
             "memory": {
                 "peaks": self._peaks,
                 "limits": self._limits,

@@ -91,7 +91,12 @@ def _look(output: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         return told | {"state": f"cannot be read: {error.strerror}", "size": None}
     state = facts.get(origin.STATE) or ("complete" if output.get("complete") else "there")
-    return told | {"state": state, "size": size["bytes"], "files": size["files"]}
+    return told | {
+        "state": state,
+        "size": size["bytes"],
+        "files": size["files"],
+        "whole": size["whole"],
+    }
 
 
 def units(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:

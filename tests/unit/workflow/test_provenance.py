@@ -72,7 +72,7 @@ def test_the_output_tells_where_it_comes_from(here: Here) -> None:
 @pytest.mark.slow
 def test_a_killed_attempt_has_its_record(here: Here) -> None:
     """What its Dask workers cost up to then, its inputs and its memory are there."""
-    with here.start("run", "roots.py", "--", "out.zarr", "1", "dask") as process:
+    with here.start("run", "roots.py", "--", "out.zarr", "0.1", "dask", "stuck") as process:
         place = here.folder / "state"
         until(lambda: list(place.glob("*/runs/here/roots/attempts/0001/cluster.json")))
         folder = here.run("roots")
@@ -132,7 +132,7 @@ def test_a_repository_in_words(tmp_path: Path) -> None:
     assert provenance_git.state(script) is None
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=tmp_path, check=True)
     words = provenance_git.in_words(provenance_git.state(script))
-    assert words == "no commit yet which does not know the script"
+    assert words == "no commit yet (the script is not in it)"
     subprocess.run(["git", "add", "a.py"], cwd=tmp_path, check=True)
     commit = ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", "1"]
     subprocess.run(["git", *commit], cwd=tmp_path, check=True)
