@@ -1,37 +1,36 @@
 """A thread that writes an attempt's records while it works, so that a killed one has them too."""
 
 import threading
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import files
 from pangeo_hpc.errors import PangeoHpcError, RunBusy
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.workflow.provenance import CLUSTER, Notes
 
+if TYPE_CHECKING:
+    from pangeo_hpc.workflow.provenance_workers import Workers
+
 # Seconds until the first look at the workers; each pause is longer, up to SELDOM.
 SOON, SELDOM = 1.0, 30.0
 # Seconds to wait for git and for the list of packages, both slow on a busy filesystem.
 PATIENCE = 20.0
-# Beyond so many samples of memory every second one is dropped.
-SAMPLES = 240
 
 
 class Recorder:
-    """Writes an attempt's notes and what its Dask workers cost; `cluster` is told once it is there.
+    """Writes an attempt's notes, and what its Dask workers cost once they are watched.
 
     What cannot be written (a full disk) is left out: a record is never worth a run.
     """
 
     def __init__(self, notes: Notes) -> None:
-        self.cluster: Any = None
+        self._cluster: Any = None
+        self._workers: Workers | None = None
         self._notes = notes
-        self._samples: list[tuple[float, int, int]] = []
-        self._peaks: dict[str, int] = {}
-        self._limits: dict[str, int] = {}
-        self._stop, self._known = threading.Event(), threading.Event()
+        self._stop, self._known, self._news = (threading.Event() for _ in range(3))
+        self._pause = SOON
         self._thread = threading.Thread(target=self._work, name="run-recorder", daemon=True)
 
     def start(self) -> None:
@@ -40,6 +39,15 @@ class Recorder:
             self._notes.begin()
             self._thread.start()
 
+    def watch(self, cluster: Any) -> None:
+        """Keep from now on what a cluster costs, and when its workers come and go."""
+        from pangeo_hpc.workflow.provenance_workers import Workers
+
+        self._workers = Workers(cluster, self._notes.begun)
+        self._cluster = cluster
+        self._pause = 0.0
+        self._news.set()
+
     def know(self) -> None:
         """Wait until environment and repository were looked at, but not for long."""
         self._known.wait(PATIENCE if self._thread.is_alive() else 0)
@@ -47,6 +55,7 @@ class Recorder:
     def end(self, status: int, error: BaseException | None) -> None:
         """Stop, and write how it ended; a stale attempt (RunBusy) writes nothing more."""
         self._stop.set()
+        self._news.set()
         if self._thread.is_alive():
             self._thread.join()
         if not self._notes.facts or isinstance(error, RunBusy):
@@ -64,14 +73,17 @@ class Recorder:
             self._look_at_workers(sample=False)
 
     def _work(self) -> None:
-        pause = SOON
         try:
             try:
                 self._notes.look_around()
             finally:
                 self._known.set()
-            while not self._stop.wait(pause):
-                pause = min(pause * 1.5, SELDOM)
+            while True:
+                self._news.wait(self._pause)
+                if self._stop.is_set():
+                    return
+                self._news.clear()
+                self._pause = min(max(self._pause * 1.5, SOON), SELDOM)
                 with suppress(OSError):
                     self._notes.look_at_inputs()
                     self._notes.write()
@@ -81,45 +93,24 @@ class Recorder:
             return
 
     def _look_at_workers(self, *, sample: bool = True) -> None:
-        cluster = self.cluster
-        if cluster is None or getattr(cluster, "scheduler", None) is None:
+        cluster, workers = self._cluster, self._workers
+        if cluster is None or workers is None:
             return
         self._notes.attempt.lease.fence.check()
         # another thread works with these; what changes while it is read, is read the next time
         with suppress(RuntimeError, KeyError):
             if sample:
-                self._sample(cluster)
+                workers.sample()
             costs, units = cluster.report(ask=False).json(), _units(cluster)
-            self._keep(cluster, costs, units)
+            kind = type(cluster).__name__
+            self._keep({**costs, **workers.told(), "kind": kind, "units": units})
 
-    def _keep(self, cluster: Any, costs: dict[str, Any], units: list[dict[str, Any]]) -> None:
+    def _keep(self, costs: dict[str, Any]) -> None:
         told = {
             **costs,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "kind": type(cluster).__name__,
-            "units": units,
-            "memory": {
-                "peaks": self._peaks,
-                "limits": self._limits,
-                "samples": self._samples,
-            },
         }
         files.write_json(self._notes.place / CLUSTER, told, mode=0o600)
-
-    def _sample(self, cluster: Any) -> None:
-        """Note the memory of all workers; the scheduler is in this process."""
-        total = 0
-        workers = dict(cluster.scheduler.workers)
-        for state in workers.values():
-            used = int(getattr(state.memory, "process", 0) or 0)
-            name, total = str(state.name), total + used
-            self._peaks[name] = max(self._peaks.get(name, 0), used)
-            if state.memory_limit:
-                self._limits[name] = int(state.memory_limit)
-        passed = round(time.monotonic() - self._notes.begun, 1)
-        self._samples.append((passed, total, len(workers)))
-        if len(self._samples) > SAMPLES:
-            del self._samples[1::2]
 
 
 def _units(cluster: Any) -> list[dict[str, Any]]:

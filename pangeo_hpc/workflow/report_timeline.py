@@ -118,21 +118,26 @@ def _rows(attempt: Mapping[str, Any], now: datetime, notes: list[str]) -> Iterat
 def _workers(
     cluster: Mapping[str, Any], attempt: Mapping[str, Any], stop: datetime, notes: list[str]
 ) -> Iterator[_Row]:
-    units = list(cluster.get("units") or [])
-    if len(units) > MOST_WORKERS:
-        left = len(units) - MOST_WORKERS
+    units = {unit["name"]: unit for unit in cluster.get("units") or []}
+    found = cluster.get("workers") or [{**unit, "unit": unit["name"]} for unit in units.values()]
+    if len(found) > MOST_WORKERS:
+        left = len(found) - MOST_WORKERS
         notes.append(f"attempt {attempt.get('attempt')}: {left} more workers are not drawn")
-    for unit in units[:MOST_WORKERS]:
-        spans, job = [], unit.get("job") or {}
-        began, ended = _time(unit.get("began")), _time(unit.get("ended")) or stop
+    for worker in found[:MOST_WORKERS]:
+        spans, job = [], (units.get(worker.get("unit")) or {}).get("job") or {}
+        began, ended = _time(worker.get("began")), _time(worker.get("ended")) or stop
         asked, started = _time(job.get("submitted")), _time(job.get("started"))
         if asked and (started or began):
             until = started or began or asked
             spans.append(_Span("waiting", f"waited {_took(asked, until)}", asked, until))
         if began and ended >= began:
             spans.append(_Span("worker", f"at work {_took(began, ended)}", began, ended))
-        name = f"worker {unit['name']}"
-        yield _Row(f"{name} · job {job['id']}" if job.get("id") else name, tuple(spans), (), True)
+        name = f"worker {worker['name']}"
+        if job.get("id"):
+            name += f" · job {job['id']}"
+        elif worker.get("host"):
+            name = f"worker on {worker['host']}"
+        yield _Row(name, tuple(spans), (), True)
 
 
 def _kind(attempt: Mapping[str, Any], alive: bool) -> str:

@@ -256,7 +256,7 @@ class Run:
 
         self.cluster = stack.enter_context(start_cluster(site=self._site(), **asked))
         if self._recorder is not None:
-            self._recorder.cluster = self.cluster
+            self._recorder.watch(self.cluster)
         self.client = stack.enter_context(self.cluster.get_client())
 
 

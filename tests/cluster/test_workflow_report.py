@@ -21,10 +21,15 @@ def told(cli: CommandLine) -> dict[str, Any]:
     words = ("submit", script, "--name", RUN, "--nodes", "2")
     arguments = ("--", "told.zarr", "0.4")
     cli(*words, *arguments)
-    until(lambda: done(cli, RUN) >= 3)
+    until(lambda: done(cli, RUN) >= 3 and busy(cli) > 0)
     kill(cli, RUN, cli.json("runs", "show", RUN)["attempts"][0]["job"])
     cli(*words, "--wait", *arguments)
     return cli.json("runs", "show", RUN)
+
+
+def busy(cli: CommandLine) -> float:
+    """Core-hours of work that the first attempt has noted so far."""
+    return float(cli.json("runs", "show", RUN)["attempts"][0]["core_hours"]["busy"])
 
 
 def accounted(cli: CommandLine, job: str) -> float:
