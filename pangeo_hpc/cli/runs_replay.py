@@ -61,7 +61,10 @@ def replay(
     status = watch(our, place, job)
     # of JSON there is one document: the comparison, if there is something to compare
     if status.exit_code != 0:
-        return tell_end(our, place, job, status)
+        code = tell_end(our, place, job, status)
+        if code == Exit.RUN_AGAIN:
+            our.face.say(f"hint: pangeo-hpc runs replay {folder.name} --name {place.name}")
+        return code
     return _compare(our, folder, place)
 
 

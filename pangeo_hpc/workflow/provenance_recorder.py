@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pangeo_hpc import files
 from pangeo_hpc.errors import PangeoHpcError, RunBusy
 from pangeo_hpc.jobs.record import keep
+from pangeo_hpc.workflow.ending import exit_status
 from pangeo_hpc.workflow.provenance import CLUSTER, Notes
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ class Recorder:
         self._pause = SOON
         self._thread = threading.Thread(target=self._work, name="run-recorder", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> "Recorder":
         """Keep what must be kept at once, and go on beside the script."""
         with suppress(PangeoHpcError, OSError):
             self._notes.begin()
             self._thread.start()
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self.end(error)
 
     def watch(self, cluster: Any) -> None:
         """Keep from now on what a cluster costs, and when its workers come and go."""
@@ -52,8 +57,10 @@ class Recorder:
         """Wait until environment and repository were looked at, but not for long."""
         self._known.wait(PATIENCE if self._thread.is_alive() else 0)
 
-    def end(self, status: int, error: BaseException | None) -> None:
-        """Stop, and write how it ended; a stale attempt (RunBusy) writes nothing more."""
+    def end(self, error: BaseException | None) -> None:
+        """Stop, and write how it ended, once; a stale attempt (RunBusy) writes nothing more."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._news.set()
         if self._thread.is_alive():
@@ -65,7 +72,7 @@ class Recorder:
                 self._notes.look_around()
             self._notes.look_at_inputs()
             self._look_at_workers()
-            self._notes.end(status, error)
+            self._notes.end(exit_status(error), error)
 
     def close(self) -> None:
         """Write once more what the workers cost, when they have gone."""

@@ -114,7 +114,7 @@ class Run:
                 forced=_forced(held.holder),
             )
             self._redirect = Redirect.of(folder.path)
-            self._record(folder, number, inside)
+            self._record(stack, folder, number, inside)
             if self._asked_dask is not None:
                 self._start_dask(stack, self._asked_dask)
             self._stack = stack.pop_all()
@@ -135,7 +135,7 @@ class Run:
             attempt.progress.say(f"the summary was not written: {problem}")
         finally:
             if self._recorder is not None:
-                self._recorder.end(exit_status(error), error)
+                self._recorder.end(error)
             self._stack.close()
             if self._recorder is not None:
                 self._recorder.close()
@@ -241,15 +241,18 @@ class Run:
         return self._loaded
 
     def _record(
-        self, folder: runs.RunFolder, number: int | None, inside: allocation.Allocation | None
+        self,
+        stack: ExitStack,
+        folder: runs.RunFolder,
+        number: int | None,
+        inside: allocation.Allocation | None,
     ) -> None:
         """Begin to keep how this attempt comes about."""
         place = self._place or (folder.attempt(number) if number else None)
         if place is None:
             return
         notes = Notes(self._entered, place, self._script, self._arguments, inside, self._began)
-        self._recorder = Recorder(notes)
-        self._recorder.start()
+        self._recorder = stack.enter_context(Recorder(notes))
 
     def _start_dask(self, stack: ExitStack, asked: Mapping[str, Any]) -> None:
         from pangeo_hpc.dask import start_cluster

@@ -112,6 +112,16 @@ def test_a_requeued_attempt_keeps_its_first_start(attempt: Begin, tmp_path: Path
     assert holders == [1, 2]
 
 
+def test_an_error_before_the_script_computes(here: Here) -> None:
+    """An attempt whose Dask cannot start has its end written down, too."""
+    here.script.write_text(SCRIPT.replace('cluster="dask" in sys.argv', 'node_type="none"'))
+    with here.start("run", "roots.py", "--", "out.zarr", "0") as process:
+        process.communicate()
+    made = json.loads((here.run("roots").attempt(1) / "provenance.json").read_text())
+    assert made["exit_code"] == process.returncode == 2
+    assert made["why"]["error"] == "UnknownName"
+
+
 def test_an_error_is_written_down(here: Here) -> None:
     """Its class and its words stand in `runs show`, beside the exit code."""
     here.script.write_text(

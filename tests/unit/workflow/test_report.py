@@ -233,6 +233,16 @@ def test_a_page_on_a_run_of_an_earlier_version(run: RunFolder) -> None:
     assert "Nothing was recorded" in found.text
     assert found.addresses == []
     Page(page(run, told_of(run)))
+    assert "Is running, 1 attempt." in Page(page(run, told_of(run, status(JobState.RUNNING)))).text
+    put(run.path / "replay.json", {"run": "first", "attempt": 2})
+    put(run.path / "chain.json", {"numbers": [1, 2]})
+    put(run.path / "maps" / "m" / "map.json", {})
+    put(run.path / "maps" / "m" / "failed" / "b.json", {"item": "b<i>", "error": "E", "tries": 3})
+    found = Page(page(run, told_of(run, status())))
+    assert "A replay of attempt 2 of first; not compared yet." in found.text
+    assert "Map m: 0 items are done, 1 failed." in found.text
+    put(run.path / "comparison.json", {"run": "first", "words": "equal bit by bit"})
+    assert "Replay of first: equal bit by bit." in Page(page(run, told_of(run, status()))).text
 
 
 def test_a_page_needs_nothing_else(run: RunFolder, tmp_path: Path) -> None:
