@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pangeo_hpc.cli.context import Here
 from pangeo_hpc.errors import Exit, UnknownName
@@ -51,36 +51,6 @@ def again(job: "Job") -> "Job":
     return type(job).read(job.folder)
 
 
-def attempt_of(job: "Job", status: "JobStatus") -> dict[str, Any]:
-    """Return what is told of one attempt; memory is in bytes, times are in UTC."""
-    from pangeo_hpc.workflow.notebooks import executed
-
-    def moment(value: datetime | None) -> str | None:
-        return value.isoformat(timespec="seconds") if value else None
-
-    notebook = executed(job.folder)
-    return {
-        "job": job.id,
-        "name": job.name,
-        "state": str(status.state),
-        "reason": status.reason,
-        "exit_code": status.exit_code,
-        "signal": status.signal,
-        "nodes": list(status.nodes),
-        "node_type": job.request.get("node_type"),
-        "queue": status.queue,
-        "cores": job.request.get("cores"),
-        "memory": job.request.get("memory"),
-        "memory_used": status.memory_used,
-        "submitted": moment(status.submitted) or job.submitted,
-        "estimated_start": moment(status.estimated_start),
-        "started": moment(status.started),
-        "ended": moment(status.ended),
-        "output": str(job.output),
-        "notebook": None if notebook is None else str(notebook),
-    }
-
-
 def watch(our: Here, folder: "RunFolder", job: "Job") -> "JobStatus":
     """Follow an attempt to its end and say each change of state."""
     from pangeo_hpc import jobs as room
@@ -111,6 +81,8 @@ def tell_end(our: Here, folder: "RunFolder", job: "Job", status: "JobStatus") ->
     """Print how an attempt ended and return the exit code; a failure shows its last lines."""
     code = end_code(status)
     if our.face.json:
+        from pangeo_hpc.workflow.report_attempt import attempt_of
+
         our.face.data({"run": folder.name, **attempt_of(again(job), status)})
         return code
     if code == Exit.NO:

@@ -1,15 +1,15 @@
 """`runs`: what was submitted, how far it is, and how it ended."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pangeo_hpc.cli.context import Here, here
+from pangeo_hpc.cli.context import here
 from pangeo_hpc.cli.ending import (
     again,
-    attempt_of,
     chosen,
     end_code,
     standing,
@@ -18,13 +18,9 @@ from pangeo_hpc.cli.ending import (
     watch,
 )
 from pangeo_hpc.cli.output import json_option
-from pangeo_hpc.cli.until_done import (
-    cancel_chain,
-    is_chain,
-    lines_of_chain,
-    told_of_chain,
-    wait_for_chain,
-)
+from pangeo_hpc.cli.runs_replay import replay
+from pangeo_hpc.cli.runs_show import find, hours_of, report, show
+from pangeo_hpc.cli.until_done import cancel_chain, is_chain, wait_for_chain
 from pangeo_hpc.errors import Exit, SchedulerError
 
 if TYPE_CHECKING:
@@ -44,6 +40,7 @@ def runs() -> None:
 def list_(context: click.Context) -> None:
     """List your runs on this site with the state of their newest attempt."""
     from pangeo_hpc.workflow import runs as folders
+    from pangeo_hpc.workflow.report_attempt import core_hours
     from pangeo_hpc.workflow.until_done_record import waiting
 
     our = here(context)
@@ -53,22 +50,27 @@ def list_(context: click.Context) -> None:
     by_run: dict[RunFolder, list[tuple[Job, JobStatus]]] = {}
     for (folder, job), status in zip(attempts, told, strict=True):
         by_run.setdefault(folder, []).append((job, status))
-    rows = []
+    rows, now = [], datetime.now(UTC)
     for folder, pairs in by_run.items():
         job, status = standing(pairs)
-        rows.append(_row(folder, again(job), status))
+        hours = [core_hours(each, state, now=now)["requested"] for each, state in pairs]
+        rows.append(_row(folder, again(job), status, hours))
     if our.face.json:
         our.face.data({"runs": rows})
         return
     if not rows:
         our.face.say(f"no runs on site {our.site.name} yet; pangeo-hpc submit SCRIPT.py makes one")
         return
-    columns = ("run", "state", "job", "node type", "done", "submitted", "reason")
-    our.face.table(columns, [[row[c.replace(" ", "_")] for c in columns] for row in rows])
+    columns = ("run", "state", "job", "node type", "done", "core hours", "submitted", "reason")
+    cells = [{**row, "core_hours": hours_of(row["core_hours"])} for row in rows]
+    our.face.table(columns, [[row[c.replace(" ", "_")] for c in columns] for row in cells])
 
 
-def _row(folder: "RunFolder", job: "Job", status: "JobStatus") -> dict[str, Any]:
+def _row(
+    folder: "RunFolder", job: "Job", status: "JobStatus", hours: list[float | None]
+) -> dict[str, Any]:
     progress = folder.progress
+    known = [each for each in hours if each is not None]
     return {
         "run": folder.name,
         "state": str(status.state),
@@ -76,72 +78,11 @@ def _row(folder: "RunFolder", job: "Job", status: "JobStatus") -> dict[str, Any]
         "job": job.id,
         "node_type": job.request.get("node_type"),
         "done": f"{progress['done']}/{progress['total']}" if progress else None,
+        "core_hours": sum(known) if known else None,
+        "attempts": len(hours),
         "submitted": job.submitted,
         "reason": status.reason or None,
     }
-
-
-@runs.command()
-@click.argument("run")
-@json_option
-@click.pass_context
-def show(context: click.Context, run: str) -> None:
-    """Show one run: its script, its attempts, why they ended, and where its files are."""
-    from pangeo_hpc.workflow import launch
-
-    our = here(context)
-    folder = _find(our, run)
-    found = states(our, folder.jobs())
-    jobs = folder.jobs()
-    record = folder.record
-    if our.face.json:
-        attempts = [attempt_of(job, s) for job, s in zip(jobs, found, strict=True)]
-        our.face.data(
-            {
-                **record,
-                "folder": str(folder.path),
-                "progress": folder.progress,
-                "attempts": attempts,
-                "until_done": told_of_chain(our, folder),
-                "outputs": _outputs(folder),
-            }
-        )
-        return
-    our.face.out(f"run        {folder.name}")
-    our.face.out(f"script     {launch.command_line(record)}")
-    our.face.out(f"folder     {folder.path}")
-    if folder.progress:
-        done = folder.progress
-        our.face.out(f"progress   {done['done']} of {done['total']} units, at {done['updated']}")
-    for output in _outputs(folder):
-        our.face.out(f"output     {output.get('path')}")
-    for line in lines_of_chain(our, folder):
-        our.face.out(line)
-    for number, (job, status) in enumerate(zip(jobs, found, strict=True), 1):
-        our.face.out()
-        for name, value in attempt_of(job, status).items():
-            if value not in (None, "", []):
-                shown = ", ".join(value) if isinstance(value, list) else _readable(name, value)
-                our.face.out(
-                    f"{'attempt ' + str(number) if name == 'job' else '':10} {name:12} {shown}"
-                )
-
-
-def _readable(name: str, value: Any) -> str:
-    from pangeo_hpc.units import format_memory
-
-    return format_memory(value) if name in ("memory", "memory_used") else str(value)
-
-
-def _outputs(folder: "RunFolder") -> list[dict[str, Any]]:
-    from pangeo_hpc import files
-
-    try:
-        kept = files.read_json(folder.path / "outputs.json")
-    except (FileNotFoundError, ValueError):
-        return []
-    found: list[dict[str, Any]] = kept["outputs"]
-    return found
 
 
 @runs.command()
@@ -153,7 +94,7 @@ def logs(context: click.Context, run: str, follow: bool) -> int:
     from pangeo_hpc import jobs as room
 
     our = here(context)
-    folder = _find(our, run)
+    folder = find(our, run)
     job = chosen(our, folder, run)
     position = _print_from(job.output, 0)
     if position == 0 and job.within:
@@ -197,7 +138,7 @@ def wait(context: click.Context, run: str) -> int:
     Of a run that was submitted with --until-done, the end of all its attempts is waited for.
     """
     our = here(context)
-    folder = _find(our, run)
+    folder = find(our, run)
     if is_chain(folder, run):
         return wait_for_chain(our, folder)
     job = chosen(our, folder, run)
@@ -213,7 +154,7 @@ def cancel(context: click.Context, run: str, free: bool) -> int:
     from pangeo_hpc import jobs as room
 
     our = here(context)
-    folder = _find(our, run)
+    folder = find(our, run)
     if is_chain(folder, run):
         cancel_chain(our, folder)
     job = chosen(our, folder, run)
@@ -240,7 +181,5 @@ def cancel(context: click.Context, run: str, free: bool) -> int:
     return Exit.DONE
 
 
-def _find(our: Here, reference: str) -> "RunFolder":
-    from pangeo_hpc.workflow import runs as folders
-
-    return folders.find(our.site, our.person, reference)
+for command in (show, report, replay):
+    runs.add_command(command)

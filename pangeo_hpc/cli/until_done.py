@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pangeo_hpc.cli.context import Here
-from pangeo_hpc.cli.ending import again, attempt_of, news, tail
+from pangeo_hpc.cli.ending import again, news, tail
 from pangeo_hpc.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def is_chain(folder: "RunFolder", reference: str) -> bool:
 
 def wait_for_chain(our: Here, folder: "RunFolder") -> int:
     """Follow a chain to its end and tell it; exit 0, 1, or 75 if it stopped with work left."""
+    from pangeo_hpc.workflow.report_attempt import attempt_of
     from pangeo_hpc.workflow.until_done_follow import wait
 
     def tell(view: "View") -> None:

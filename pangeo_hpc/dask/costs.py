@@ -29,14 +29,14 @@ class Costs(Base):
         """Return the accounts, which the scheduler keeps."""
         return Accounts(cast("WorkerCluster", self))
 
-    def report(self) -> Report:
+    def report(self, *, ask: bool = True) -> Report:
         """Return what the workers have cost up to now, for each job and in all.
 
         Core-hours are those that the jobs had from their start to their end: busy, idle, or lost
-        with tasks that failed, were broken off, or whose results were lost.
+        with tasks that failed, were broken off, or whose results were lost. Without `ask` it is
+        what was known last, and the batch system is left alone.
         """
-        jobs = {job.worker: job for job in self.jobs}
-        return self._report(jobs)
+        return self._report({job.worker: job for job in self.jobs} if ask else self.states())
 
     def _report(self, jobs: Mapping[str, JobStatus]) -> Report:
         accounts = dict(self.accounts.units)

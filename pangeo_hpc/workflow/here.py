@@ -18,7 +18,7 @@ from types import FrameType
 from pangeo_hpc import allocation, envs, files, jobs, processes
 from pangeo_hpc.errors import NotAllowed, UsageError
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import launch, runs
+from pangeo_hpc.workflow import launch, provenance, runs
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -51,6 +51,9 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
         site, person, script.run_name, script=path, arguments=script.arguments, force=force
     )
     number, place = folder.new_attempt()
+    provenance.note_submission(
+        folder.path, place, path, jobs.Ask(), environment=script.environment, directory=Path.cwd()
+    )
     variables = launch.variables(site, person, folder, number, force=force)
     process = subprocess.Popen(
         _command(environment, launch.command(script, environment)),

@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobRequest, JobState
 from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import notebooks, runs
+from pangeo_hpc.workflow import notebooks, provenance, runs
 from pangeo_hpc.workflow.follow import follow
 
 
@@ -21,13 +21,16 @@ from pangeo_hpc.workflow.follow import follow
 class Script:
     """A program to run: a Python file or a notebook, its arguments, and the run's name.
 
-    The arguments of a notebook are its parameters, as ``name=value``.
+    The arguments of a notebook are its parameters, as ``name=value``. It runs in `directory`, by
+    default the present one, with some more `variables`.
     """
 
     path: Path
     arguments: tuple[str, ...] = ()
     environment: str | None = None
     name: str | None = None
+    directory: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run_name(self) -> str:
@@ -96,8 +99,9 @@ def request_for(
             **environment.variables,
             **variables(site, person, place, attempt, force=force),
             "PYTHONUNBUFFERED": "1",
+            **script.variables,
         },
-        working_directory=Path.cwd(),
+        working_directory=script.directory or Path.cwd(),
         folder=place.attempt(attempt),
         after=after,
     )
@@ -170,6 +174,14 @@ def launch(
         number, place = folder.new_attempt()
         request = request_for(
             site, person, script, ask, after=after, folder=folder, attempt=number, force=force
+        )
+        provenance.note_submission(
+            folder.path,
+            place,
+            check(script),
+            ask,
+            environment=script.environment,
+            directory=script.directory or Path.cwd(),
         )
         scheduler = jobs.scheduler_named(site, request.scheduler, person)
         return folder, jobs.submit(scheduler, request, place, user=person.user, runner=runner)

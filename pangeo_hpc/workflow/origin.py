@@ -4,15 +4,13 @@ import getpass
 import hashlib
 import json
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import files
-from pangeo_hpc.workflow import notebooks
-from pangeo_hpc.workflow.digest import digest_of_packages, installed
+from pangeo_hpc.workflow import notebooks, provenance_environment
 from pangeo_hpc.workflow.holder import Holder, moment
 
 PREFIX = "pangeo_hpc_"
@@ -45,7 +43,9 @@ def describe(record: Mapping[str, Any], code: str | None, holder: Holder) -> dic
         "script": record.get("script"),
         "script_sha256": code,
         "arguments": " ".join(arguments) or None,
-        "environment": _environment(),
+        "environment": provenance_environment.described(),
+        "git": record.get("git"),
+        "folder": record.get("folder"),
         "versions": ", ".join(f"{name} {version}" for name, version in _versions().items()),
         "jobs": holder.job_id,
         "begun": moment(),
@@ -61,11 +61,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _environment() -> str:
-    """Return the running environment's prefix and a digest of all that is installed in it."""
-    return f"{sys.prefix} sha256:{digest_of_packages(installed())}"
 
 
 def metadata_of(store: Path) -> dict[str, Any] | None:

@@ -19,6 +19,9 @@ from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import find
 from pangeo_hpc.workflow.progress import Progress
+from pangeo_hpc.workflow.provenance import Notes
+from pangeo_hpc.workflow.provenance_recorder import Recorder
+from pangeo_hpc.workflow.redirect import Redirect
 from pangeo_hpc.workflow.until_done_record import followed
 from pangeo_hpc.workflow.watching import Watch
 
@@ -72,6 +75,8 @@ class Run:
         self._stack = ExitStack()
         self._place: Path | None = None
         self._attempt: Attempt | None = None
+        self._recorder: Recorder | None = None
+        self._redirect = Redirect()
         self._began = time.monotonic()
         self.client: Any = None
         self.cluster: Any = None
@@ -101,7 +106,7 @@ class Run:
                 here.remember(self._site(), folder, self._place)
             self._attempt = Attempt(
                 folder=folder.path,
-                record=folder.record,
+                record={**folder.record, "folder": str(folder.path)},
                 lease=held,
                 deadline=deadline,
                 signals=signals,
@@ -111,6 +116,8 @@ class Run:
                 forced=_forced(held.holder),
                 keep=KEEP in os.environ,
             )
+            self._redirect = Redirect.of(folder.path)
+            self._record(stack, folder, number, inside)
             if self._asked_dask is not None:
                 self._start_dask(stack, self._asked_dask)
             self._stack = stack.pop_all()
@@ -130,7 +137,11 @@ class Run:
         except PangeoHpcError as problem:
             attempt.progress.say(f"the summary was not written: {problem}")
         finally:
+            if self._recorder is not None:
+                self._recorder.end(error)
             self._stack.close()
+            if self._recorder is not None:
+                self._recorder.close()
             if self._place is not None:
                 here.note_end(self._place, exit_status(error))
         if error is None:
@@ -143,14 +154,20 @@ class Run:
         mapper. Whether the input was replaced is noticed by the next attempt. Raise UsageError if
         it is not there, or is a store that another run has not finished.
         """
-        found = find(name, self.output, self._site, storage_options)
+        found = find(name, self._read_from, self._site, storage_options)
         self._inputs[found.key] = found.identity
         return found.place
+
+    def _read_from(self, name: str | Path) -> Path:
+        return self._redirect.input(self._below_scratch(name))
 
     def output(self, name: str | Path) -> Path:
         """Return where an output of this name goes: below scratch, or its absolute path."""
         if "://" in str(name):
             raise UsageError(f"{name} is a URL", hint="outputs are written below scratch")
+        return self._redirect.output(self._below_scratch(name))
+
+    def _below_scratch(self, name: str | Path) -> Path:
         return scratch.path(name, site=None if self._asked_site is None else self._site())
 
     def write_zarr(
@@ -182,6 +199,9 @@ class Run:
         from pangeo_hpc.workflow.writing import write
 
         attempt = self._entered
+        if self._recorder is not None:
+            # an output's attributes tell the commit
+            self._recorder.know()
         asked = Asked(along=along, unit=unit, encoding=encoding or {}, append=append)
         target = self.output(path).absolute()
         return write(attempt, ds, target, asked, group=group, key=key).path
@@ -223,10 +243,26 @@ class Run:
             self._loaded = asked if isinstance(asked, Site) else load_site(asked)
         return self._loaded
 
+    def _record(
+        self,
+        stack: ExitStack,
+        folder: runs.RunFolder,
+        number: int | None,
+        inside: allocation.Allocation | None,
+    ) -> None:
+        """Begin to keep how this attempt comes about."""
+        place = self._place or (folder.attempt(number) if number else None)
+        if place is None:
+            return
+        notes = Notes(self._entered, place, self._script, self._arguments, inside, self._began)
+        self._recorder = stack.enter_context(Recorder(notes))
+
     def _start_dask(self, stack: ExitStack, asked: Mapping[str, Any]) -> None:
         from pangeo_hpc.dask import start_cluster
 
         self.cluster = stack.enter_context(start_cluster(site=self._site(), **asked))
+        if self._recorder is not None:
+            self._recorder.watch(self.cluster)
         self.client = stack.enter_context(self.cluster.get_client())
 
 

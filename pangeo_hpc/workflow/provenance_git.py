@@ -1,0 +1,91 @@
+"""The git repository a script lies in: its commit, and what is not committed."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pangeo_hpc import files
+from pangeo_hpc.errors import PangeoHpcError
+from pangeo_hpc.run import Command, Runner, run
+
+# What is kept of changes that are not committed; a repository with large data in it has more.
+MOST = 1 << 20
+_SECONDS = 20.0
+# Whatever a repository's own configuration names (pagers, monitors, converters) is not started.
+_PLAIN = (
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "diff.external="),
+)
+
+
+def state(script: Path | None, *, runner: Runner = run) -> dict[str, Any] | None:
+    """Return the repository of a script as it is now, None without one, or without git.
+
+    `dirty` counts files that git knows and that differ from the commit; `untracked` tells whether
+    the script itself is unknown to git. `diff` is at most MOST bytes long.
+    """
+    if script is None:
+        return None
+    try:
+        return _state(script, runner)
+    except PangeoHpcError:
+        # no git on this node
+        return None
+
+
+def _state(script: Path, runner: Runner) -> dict[str, Any] | None:
+    def git(*words: str) -> str | None:
+        command = ("git", "-C", str(script.parent), "--no-optional-locks", *_PLAIN, *words)
+        told = runner(Command(command, timeout=_SECONDS, environment=_QUIET))
+        return told.stdout if told.returncode == 0 else None
+
+    top = git("rev-parse", "--show-toplevel")
+    if top is None:
+        return None
+    head = git("rev-parse", "--verify", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD") if changed else ""
+    known = git("ls-files", "--error-unmatch", "--", script.name)
+    return {
+        "root": top.strip(),
+        "commit": head.strip() if head else None,
+        "branch": (git("rev-parse", "--abbrev-ref", "HEAD") or "").strip() or None,
+        "dirty": len(changed.splitlines()) if changed is not None else None,
+        "untracked": known is None,
+        "diff": diff or "",
+    }
+
+
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EXTERNAL_DIFF": None}
+
+
+def record(script: Path | None, place: Path, *, runner: Runner = run) -> dict[str, Any] | None:
+    """Return what is told of a script's repository, and keep its diff in the attempt's folder."""
+    found = state(script, runner=runner)
+    if found is None:
+        return None
+    diff: str = found.pop("diff")
+    found["diff"] = None
+    if diff:
+        text = diff.encode(errors="surrogateescape")
+        files.write_atomic(place / "uncommitted.diff", text[:MOST], mode=0o600)
+        found["diff"] = "uncommitted.diff"
+        found["diff_sha256"] = hashlib.sha256(text).hexdigest()
+        found["diff_cut"] = len(text) > MOST
+    return found
+
+
+def in_words(found: dict[str, Any] | None) -> str:
+    """Return the state of a repository in one line."""
+    if not found:
+        return "in no git repository"
+    words = [str(found["commit"])[:12] if found.get("commit") else "no commit yet"]
+    if found.get("branch") not in (None, "HEAD"):
+        words.append(f"on {found['branch']}")
+    if found.get("dirty"):
+        many = found["dirty"]
+        words.append(f"with {many} file{'s' if many > 1 else ''} changed and not committed")
+    if found.get("untracked"):
+        words.append("(the script is not in it)")
+    return " ".join(words)
