@@ -30,13 +30,17 @@ class Attempt:
     inputs: Mapping[str, str]
     forced: str | None
     outputs: "list[Written]" = field(default_factory=list)
+    # what each name of a map stands for, and where outputs were copied to
+    maps: dict[str, Any] = field(default_factory=dict)
+    staged: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Written:
     """What became of one output in this attempt.
 
-    `seconds` is how long it took, `first_unit` when its first unit was there (`time.monotonic`).
+    `seconds` is how long it took, `first_unit` when its first unit was there (`time.monotonic`);
+    `facts` are what else is told of it.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class Written:
     bytes: int = 0
     seconds: float = 0.0
     first_unit: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def summarize(attempt: Attempt, began: float) -> None:
@@ -71,6 +76,7 @@ def summarize(attempt: Attempt, began: float) -> None:
             "seconds_to_first_unit": (
                 None if each.first_unit is None else round(each.first_unit - began, 3)
             ),
+            **each.facts,
         }
         for each in attempt.outputs
     ]

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,8 @@ from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from pangeo_hpc.workflow.mapping import OnError, Results
 
 FORCE = "PANGEO_HPC_FORCE"
 
@@ -185,6 +187,49 @@ class Run:
             encoding=encoding,
             key=key,
         ).path
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        key: str | None = None,
+        item_key: Callable[[Any], Any] | None = None,
+        retries: int = 1,
+        name: str | None = None,
+        save: str | Path | None = None,
+        ordered: bool = True,
+        on_error: "OnError" = "raise",
+    ) -> "Results":
+        """Compute `function(item)` for each item, each once, and return an iterator of the results.
+
+        Results are kept in the run's folder, datasets and tables in the folder `save` below scratch
+        if it is given; a later attempt takes them from there. They count as long as the script, the
+        inputs and what the function takes from outside itself are the same; with `key`, the text
+        that names what is computed, the code may change. An item is known by its value, or by what
+        `item_key(item)` returns; `name` tells maps of a run apart (default: the function's name).
+        `ordered=False` returns results as they are done.
+
+        An item that fails is tried `retries` more times; the others go on. At the end MapFailed
+        tells them all, unless `on_error="skip"` leaves them out. Raise UsageError for items that
+        are known by nothing, StoppedInTime before the walltime ends, and RunBusy if another attempt
+        took the run over.
+        """
+        from pangeo_hpc.workflow import mapping
+
+        place = None if save is None else self.output(save).absolute()
+        choices = mapping.Choices(
+            key=key,
+            item_key=item_key,
+            retries=retries,
+            name=name,
+            save=place,
+            ordered=ordered,
+            on_error=on_error,
+        )
+        results = mapping.start(self._entered, function, items, choices, self.client)
+        self._stack.callback(results.close)
+        return results
 
     @property
     def _entered(self) -> Attempt:
