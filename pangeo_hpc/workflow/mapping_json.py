@@ -7,6 +7,7 @@ object with one key that begins with ``$``. Anything else is refused, never chan
 
 import json
 import math
+import struct
 from collections.abc import Callable
 from pathlib import PosixPath
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def _packed(value: Any) -> Any:
     if value is None or kind in (bool, int, str):
         return value
     if kind is float:
-        return value if math.isfinite(value) else {"$float": repr(value)}
+        return value if math.isfinite(value) else {"$float": struct.pack(">d", value).hex()}
     if kind is list:
         return [_packed(each) for each in value]
     if kind is tuple:
@@ -86,7 +87,7 @@ def _number(told: list[str]) -> Any:
 
 
 _MARKS: dict[str, Callable[[Any], Any]] = {
-    "$float": float,
+    "$float": lambda told: struct.unpack(">d", bytes.fromhex(told))[0],
     "$tuple": lambda told: tuple(_unpacked(each) for each in told),
     "$dict": lambda told: {_unpacked(key): _unpacked(each) for key, each in told},
     "$path": PosixPath,

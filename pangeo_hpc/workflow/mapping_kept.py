@@ -104,7 +104,7 @@ class Place:
             "json": lambda path: mapping_json.loads(path.read_text()),
             "dataset": _open,
             "array": lambda path: _array(_open(path), kept.name),
-            "table": _read_table,
+            "table": lambda path: _read_table(path, kept.name),
         }
         return loaders[kept.kind](path)
 
@@ -149,14 +149,17 @@ class Place:
         return self._folder(label, "zarr", "array" if array else "dataset", write, name)
 
     def _parquet(self, value: "pd.DataFrame", label: str) -> Kept | None:
+        # a regular time axis does not come back as one by itself
+        step = getattr(value.index, "freqstr", None)
+
         def write(draft: Path) -> bool:
             draft.mkdir()
             path = draft / "table.parquet"
             value.to_parquet(path, engine="pyarrow")
             _sync(path)
-            return _same_table(_read_table(draft), value)
+            return _same_table(_read_table(draft, step), value)
 
-        return self._folder(label, "parquet", "table", write, None)
+        return self._folder(label, "parquet", "table", write, step)
 
     def _folder(
         self, label: str, ending: str, kind: str, write: Callable[[Path], bool], name: str | None
@@ -252,10 +255,13 @@ def _same_dataset(back: "xr.Dataset | xr.DataArray", was: "xr.Dataset | xr.DataA
     return types and set(left.indexes) == set(right.indexes) and bool(left.identical(right))
 
 
-def _read_table(folder: Path) -> "pd.DataFrame":
+def _read_table(folder: Path, step: str | None) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.read_parquet(folder / "table.parquet", engine="pyarrow")
+    table = pd.read_parquet(folder / "table.parquet", engine="pyarrow")
+    if step is not None:
+        table.index.freq = step
+    return table
 
 
 def _same_table(back: "pd.DataFrame", was: "pd.DataFrame") -> bool:

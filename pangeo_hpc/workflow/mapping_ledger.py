@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pangeo_hpc.workflow.mapping_items import Item
 from pangeo_hpc.workflow.mapping_kept import Kept
 
 _DIGITS = 24
+_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ class MapLedger:
         """
         self._lease.check()
         holder = self._lease.holder
-        for item, each in done.items():
-            told = {
+        entries = {
+            self._items / _file(item): {
+                "format": 1,
                 "item": item.digest,
                 "label": item.label,
                 "made": each.made,
@@ -123,7 +126,11 @@ class MapLedger:
                 "job": holder.job_id,
                 "kept": each.kept.dump(),
             }
-            _write(self._items / _file(item), {"format": 1, **told})
+            for item, each in done.items()
+        }
+        # disks sync many files in the time of one
+        with ThreadPoolExecutor(min(_TOGETHER, len(entries))) as threads:
+            list(threads.map(_write, entries, entries.values()))
         files.sync_directory(self._items)
         for item in done:
             (self.failed / _file(item)).unlink(missing_ok=True)
