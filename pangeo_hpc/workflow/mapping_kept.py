@@ -9,7 +9,9 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _INLINE = 32 * 1024
 _NAMELESS = "pangeo_hpc_result"
 _READABLE = 40
+# Filters of warnings are of the whole process.
+_WARNINGS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,8 @@ class Place:
             from pangeo_hpc.workflow.store import DurableStore
 
             store = DurableStore.at(draft, self.fence)
-            with stable():
-                ds.to_zarr(store, mode="w", zarr_format=3, consolidated=True)
+            with _quiet(ds):
+                ds.to_zarr(store, mode="w", zarr_format=3, consolidated=False)
             back: Any = _open(draft)
             return _same_dataset(_array(back, value.name) if array else back, whole)
 
@@ -227,11 +231,22 @@ def measure(path: Path) -> tuple[int, int]:
     return len(found), sum(found)
 
 
+@contextmanager
+def _quiet(ds: "xr.Dataset") -> Iterator[None]:
+    """Silence zarr's words on strings of fixed length, one thread at a time."""
+    if not any(variable.dtype.kind in "US" for variable in ds.variables.values()):
+        yield
+        return
+    with _WARNINGS, stable():
+        yield
+
+
 def _open(path: Path) -> "xr.Dataset":
     import xarray as xr
 
-    with stable():
-        return xr.open_dataset(path, engine="zarr", chunks=None, decode_timedelta=True)
+    return xr.open_dataset(
+        path, engine="zarr", chunks=None, consolidated=False, decode_timedelta=True
+    )
 
 
 def _array(ds: "xr.Dataset", name: Any) -> "xr.DataArray":
