@@ -82,5 +82,26 @@ def summarize(attempt: Attempt, began: float) -> None:
     ]
     ours = {each["path"] for each in told}
     told = [each for each in earlier if each["path"] not in ours] + told
+    _add_copies(told, earlier, attempt.staged)
     seconds = round(time.monotonic() - began, 3)
     files.write_json(path, {"format": 1, "seconds": seconds, "outputs": told})
+
+
+def _add_copies(
+    told: list[dict[str, Any]], earlier: list[dict[str, Any]], staged: Mapping[str, Any]
+) -> None:
+    """Say of each output where it was copied to, in an earlier attempt or in this one.
+
+    What was written anew since is not what was copied.
+    """
+    before = {each["path"]: each.get("staged_to") or {} for each in earlier}
+    known = {each["path"]: each for each in told}
+    for path, places in staged.items():
+        if path not in known:
+            known[path] = {"path": path, "complete": True}
+            told.append(known[path])
+        known[path]["staged_to"] = {**before.get(path, {}), **places}
+    for path, places in before.items():
+        each = known[path]
+        if places and path not in staged and not each.get("written"):
+            each["staged_to"] = places

@@ -231,6 +231,33 @@ class Run:
         self._stack.callback(results.close)
         return results
 
+    def stage_out(
+        self,
+        path: str | Path,
+        to: str | Path,
+        *,
+        name: str | None = None,
+        overwrite: bool = False,
+        verify: bool = False,
+    ) -> str:
+        """Copy a finished output to where it stays, and return where the copy is.
+
+        `to` is an object store of the site by its name, a folder, or a URL; below it the copy is
+        called `name`, by default what the output is called below scratch. Every file is checked
+        after it was copied. A later attempt copies only what is missing; with `verify` it reads
+        again what is there. Nothing at the place is readable before all of it is.
+
+        Raise UsageError for an output that is unfinished or changes, and if something else is at
+        the place, unless `overwrite`; NotAllowed for missing permission or space; StoppedInTime
+        before the walltime ends.
+        """
+        from pangeo_hpc.workflow import staging
+
+        output = self.output(path).absolute()
+        called = name or (Path(path).name if Path(path).is_absolute() else str(path))
+        choices = staging.Choices(overwrite=overwrite, verify=verify)
+        return staging.stage_out(self._entered, output, to, called, choices, self._site)
+
     @property
     def _entered(self) -> Attempt:
         if self._attempt is None:
