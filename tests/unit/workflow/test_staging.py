@@ -108,7 +108,7 @@ def test_an_interrupted_copy_is_invisible_and_goes_on(
         out(now, store, archive, threads=1)
     (draft,) = (archive / "a").iterdir()
     assert draft.name.endswith(".partial")
-    before = {key: stamp for key, stamp in stamps(draft).items()}
+    before = stamps(draft)
     first = sent.copy()
     monkeypatch.setattr(staging_places.Folder, "put", real)
     again: list[str] = []
@@ -137,14 +137,13 @@ def test_a_full_disk_and_missing_permission(
         out(now, store, tmp_path / "archive")
     monkeypatch.undo()
 
-    def full(_: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(staging_places.os, "fsync", full)
-    with attempt() as now, pytest.raises(NotAllowed, match="quota"):
-        monkeypatch.setattr(staging_places.files, "write_json", lambda *_: None)
-        out(now, store, tmp_path / "archive")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(staging_places, "_read", full)
+        with attempt() as now, pytest.raises(NotAllowed, match="Disk quota exceeded"):
+            out(now, store, tmp_path / "archive")
     (tmp_path / "file").write_text("")
     with attempt() as now, pytest.raises(NotAllowed):
         out(now, store, tmp_path / "file")
@@ -169,7 +168,7 @@ def test_what_is_unfinished_is_not_copied(attempt: Begin, store: Path, tmp_path:
         with pytest.raises(UsageError, match="holds links or special files: a"):
             out(now, tmp_path / "links", tmp_path / "archive")
         with pytest.raises(UsageError, match="leaves your scratch directory"):
-            out(now, store, tmp_path / "archive", "../x")
+            out(now, tmp_path / "runs", tmp_path / "archive", "../x")
     assert not (tmp_path / "archive").exists()
 
 
@@ -267,9 +266,10 @@ def test_it_stops_before_the_walltime_and_when_it_is_overtaken(
     attempt: Begin, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """75 as everywhere, and a stale attempt sends nothing more."""
-    with attempt(deadline=Deadline(datetime.now(UTC))) as now:
-        with pytest.raises(StoppedInTime, match=r"of \d+ files of out.zarr to .* are copied"):
-            out(now, store, tmp_path / "archive", threads=1)
+    words = r"of \d+ files of out.zarr to .* are copied"
+    over = Deadline(datetime.now(UTC))
+    with attempt(deadline=over) as now, pytest.raises(StoppedInTime, match=words):
+        out(now, store, tmp_path / "archive", threads=1)
     with attempt() as now:
         assert lease.claim(
             now.folder / "leases", lease.replace(now.lease.holder, number=99, released_at="now")
