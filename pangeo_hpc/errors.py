@@ -6,6 +6,7 @@ A message says where, what, and the next step: lower-case, no full stop, then a 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -202,6 +203,17 @@ class UnitTooLong(PangeoHpcError):
 
 class EnvironmentMismatch(WorkerJobFailed):
     """Dask workers have other packages than their client."""
+
+
+class MapFailed(PangeoHpcError):
+    """Some items of a `run.map` failed; all others are done and kept.
+
+    `failures` tells each of them: `item`, `error`, `traceback`, `tries`.
+    """
+
+    def __init__(self, text: str, *, failures: Sequence[Any] = (), hint: str | None = None) -> None:
+        super().__init__(text, hint=hint)
+        self.failures = tuple(failures)
 
 
 class StoppedInTime(PangeoHpcError):

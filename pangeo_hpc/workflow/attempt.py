@@ -32,13 +32,17 @@ class Attempt:
     forced: str | None
     keep: bool = False
     outputs: "list[Written]" = field(default_factory=list)
+    # what each name of a map stands for, and where outputs were copied to
+    maps: dict[str, Any] = field(default_factory=dict)
+    staged: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Written:
     """What became of one output in this attempt.
 
-    `seconds` is how long it took, `first_unit` when its first unit was there (`time.monotonic`).
+    `seconds` is how long it took, `first_unit` when its first unit was there (`time.monotonic`);
+    `facts` are what else is told of it.
     """
 
     path: Path
@@ -49,6 +53,7 @@ class Written:
     bytes: int = 0
     seconds: float = 0.0
     first_unit: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def summarize(attempt: Attempt, began: float) -> None:
@@ -73,10 +78,32 @@ def summarize(attempt: Attempt, began: float) -> None:
             "seconds_to_first_unit": (
                 None if each.first_unit is None else round(each.first_unit - began, 3)
             ),
+            **each.facts,
         }
         for each in attempt.outputs
     ]
     ours = {each["path"] for each in told}
     told = [each for each in earlier if each["path"] not in ours] + told
+    _add_copies(told, earlier, attempt.staged)
     seconds = round(time.monotonic() - began, 3)
     files.write_json(path, {"format": 1, "seconds": seconds, "outputs": told})
+
+
+def _add_copies(
+    told: list[dict[str, Any]], earlier: list[dict[str, Any]], staged: Mapping[str, Any]
+) -> None:
+    """Say of each output where it was copied to, in an earlier attempt or in this one.
+
+    What was written anew since is not what was copied.
+    """
+    before = {each["path"]: each.get("staged_to") or {} for each in earlier}
+    known = {each["path"]: each for each in told}
+    for path, places in staged.items():
+        if path not in known:
+            known[path] = {"path": path, "complete": True}
+            told.append(known[path])
+        known[path]["staged_to"] = {**before.get(path, {}), **places}
+    for path, places in before.items():
+        each = known[path]
+        if places and path not in staged and not each.get("written"):
+            each["staged_to"] = places

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _SELDOM = 1.0
+# Seconds between two lines on many small items.
+_LINES = 10.0
 
 
 class Progress:
@@ -22,18 +24,21 @@ class Progress:
         self._stream = stream
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._written = 0.0
+        self._written = self._counted = 0.0
+        self._barred: str | None = None
         # done and total of each output
         self._outputs: dict[str, tuple[int, int]] = {}
 
-    def begin(self, output: str, done: int, total: int) -> None:
+    def begin(self, output: str, done: int, total: int, what: str = "units") -> None:
         """Start to show an output of which some units may be there already."""
         self._outputs[output] = (done, total)
         if done:
-            self.say(f"{output}: {done} of {total} units are there from an earlier attempt")
+            self.say(f"{output}: {done} of {total} {what} are there from an earlier attempt")
         self._write(output, force=True)
-        if self._stream.isatty():
-            self._bar = _bar(self._stream)
+        # a terminal has room for one bar
+        if self._stream.isatty() and self._bar is None:
+            self._barred = output
+            self._bar = _bar(self._stream, what)
             self._task = self._bar.add_task(output, total=total, completed=done)
             self._bar.start()
 
@@ -41,17 +46,29 @@ class Progress:
         """Show one more unit of an output."""
         done, total = self._outputs[output]
         self._outputs[output] = (done + 1, total)
-        if self._bar is not None and self._task is not None:
+        if self._bar is not None and self._task is not None and self._barred == output:
             self._bar.update(self._task, completed=done + 1)
         else:
             self.say(f"{output}: unit {done + 1} of {total} written, {seconds:.1f} s")
         self._write(output, force=done + 1 == total)
 
+    def count(self, output: str, done: int, words: str) -> None:
+        """Show how many items of an output are done, in a log at most every few seconds."""
+        _, total = self._outputs[output]
+        self._outputs[output] = (done, total)
+        now = time.monotonic()
+        if self._bar is not None and self._task is not None and self._barred == output:
+            self._bar.update(self._task, completed=done)
+        elif done == total or now - self._counted >= _LINES:
+            self._counted = now
+            self.say(f"{output}: {done} of {total} {words}")
+        self._write(output, force=done == total)
+
     def end(self, output: str) -> None:
         """Stop showing an output, and leave its last state in the file."""
-        if self._bar is not None:
+        if self._bar is not None and self._barred == output:
             self._bar.stop()
-            self._bar = self._task = None
+            self._bar = self._task = self._barred = None
         self._write(output, force=True)
 
     def say(self, text: str) -> None:
@@ -70,7 +87,7 @@ class Progress:
         files.write_json(self._file, state)
 
 
-def _bar(stream: TextIO) -> "Bar":
+def _bar(stream: TextIO, what: str) -> "Bar":
     from rich import progress
     from rich.console import Console
 
@@ -78,7 +95,7 @@ def _bar(stream: TextIO) -> "Bar":
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TextColumn("units"),
+        progress.TextColumn(what),
         progress.TimeElapsedColumn(),
         progress.TextColumn("left:"),
         progress.TimeRemainingColumn(),

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from pangeo_hpc.workflow.mapping import OnError, Results
 
 FORCE = "PANGEO_HPC_FORCE"
 KEEP = "PANGEO_HPC_KEEP"
@@ -205,6 +207,76 @@ class Run:
         asked = Asked(along=along, unit=unit, encoding=encoding or {}, append=append)
         target = self.output(path).absolute()
         return write(attempt, ds, target, asked, group=group, key=key).path
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        key: str | None = None,
+        item_key: Callable[[Any], Any] | None = None,
+        retries: int = 1,
+        name: str | None = None,
+        save: str | Path | None = None,
+        ordered: bool = True,
+        on_error: "OnError" = "raise",
+    ) -> "Results":
+        """Compute `function(item)` for each item, each once, and return an iterator of the results.
+
+        Results are kept in the run's folder, datasets and tables in the folder `save` below scratch
+        if it is given; a later attempt takes them from there. They count as long as the script, the
+        inputs and what the function takes from outside itself are the same; with `key`, the text
+        that names what is computed, the code may change. An item is known by its value, or by what
+        `item_key(item)` returns; `name` tells maps of a run apart (default: the function's name).
+        `ordered=False` returns results as they are done.
+
+        An item that fails is tried `retries` more times; the others go on. At the end MapFailed
+        tells them all, unless `on_error="skip"` leaves them out. Raise UsageError for items that
+        are known by nothing, StoppedInTime before the walltime ends, and RunBusy if another attempt
+        took the run over.
+        """
+        from pangeo_hpc.workflow import mapping
+
+        place = None if save is None else self.output(save).absolute()
+        choices = mapping.Choices(
+            key=key,
+            item_key=item_key,
+            retries=retries,
+            name=name,
+            save=place,
+            ordered=ordered,
+            on_error=on_error,
+        )
+        results = mapping.start(self._entered, function, items, choices, self.client)
+        self._stack.callback(results.close)
+        return results
+
+    def stage_out(
+        self,
+        path: str | Path,
+        to: str | Path,
+        *,
+        name: str | None = None,
+        overwrite: bool = False,
+        verify: bool = False,
+    ) -> str:
+        """Copy a finished output to where it stays, and return where the copy is.
+
+        `to` is an object store of the site by its name, a folder, or a URL; below it the copy is
+        called `name`, by default what the output is called below scratch. Every file is checked
+        after it was copied. A later attempt copies only what is missing; with `verify` it reads
+        again what is there. Nothing at the place is readable before all of it is.
+
+        Raise UsageError for an output that is unfinished or changes, and if something else is at
+        the place, unless `overwrite`; NotAllowed for missing permission or space; StoppedInTime
+        before the walltime ends.
+        """
+        from pangeo_hpc.workflow import staging
+
+        output = self.output(path).absolute()
+        called = name or (Path(path).name if Path(path).is_absolute() else str(path))
+        choices = staging.Choices(overwrite=overwrite, verify=verify)
+        return staging.stage_out(self._entered, output, to, called, choices, self._site)
 
     @property
     def _entered(self) -> Attempt:
