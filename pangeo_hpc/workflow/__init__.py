@@ -7,12 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pangeo_hpc.workflow import reduce
     from pangeo_hpc.workflow.session import Run, start
 
-__all__ = ["Run", "start"]
+__all__ = ["Run", "reduce", "start"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "reduce":
+        return import_module("pangeo_hpc.workflow.reduce")
     if name in __all__:
         return getattr(import_module("pangeo_hpc.workflow.session"), name)
     message = f"module 'pangeo_hpc.workflow' has no attribute {name!r}"

@@ -19,6 +19,7 @@ from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import admit
 from pangeo_hpc.workflow.progress import Progress
+from pangeo_hpc.workflow.reduce.tuning import defaults, on_workers
 from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Run:
                 inputs=self._inputs,
                 forced=_forced(held.holder),
             )
+            stack.enter_context(defaults())
             if self._asked_dask is not None:
                 self._start_dask(stack, self._asked_dask)
             self._stack = stack.pop_all()
@@ -228,6 +230,7 @@ class Run:
 
         self.cluster = stack.enter_context(start_cluster(site=self._site(), **asked))
         self.client = stack.enter_context(self.cluster.get_client())
+        on_workers(self.client)
 
 
 def _dataset(data: "xr.Dataset | xr.DataArray") -> "xr.Dataset":

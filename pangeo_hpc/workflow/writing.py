@@ -23,6 +23,7 @@ from pangeo_hpc.workflow.origin import (
     is_complete,
 )
 from pangeo_hpc.workflow.presence import incomplete, lacks_metadata
+from pangeo_hpc.workflow.reduce.shared import hold
 from pangeo_hpc.workflow.store import DurableStore, survey
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class _Output:
             self._tell({STATE: UNFINISHED})
         self.attempt.progress.begin(name, result.skipped, result.units)
         try:
+            if todo:
+                self.ds = hold(self.ds)
             for unit in todo:
                 self._stop_in_time(result)
                 seconds = self._write(unit)

@@ -8,15 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pangeo_hpc.workflow.reduce.defaults import defaults
     from pangeo_hpc.workflow.reduce.horizontal import spatial_mean
-    from pangeo_hpc.workflow.reduce.times import anomaly, annual_mean, climatology, temporal_mean
+    from pangeo_hpc.workflow.reduce.times import annual_mean, anomaly, climatology, temporal_mean
+    from pangeo_hpc.workflow.reduce.tuning import defaults
 
 _HOMES = {
     "annual_mean": "times",
     "anomaly": "times",
     "climatology": "times",
-    "defaults": "defaults",
+    "defaults": "tuning",
     "spatial_mean": "horizontal",
     "temporal_mean": "times",
 }
@@ -25,9 +25,7 @@ __all__ = ["annual_mean", "anomaly", "climatology", "defaults", "spatial_mean", 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value  # importing the module of this name has set the module here
-        return value
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
 

@@ -1,6 +1,6 @@
 """Reductions along time: which step is in which group, and what is done with each variable."""
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +11,7 @@ from pangeo_hpc.errors import UsageError
 from pangeo_hpc.workflow.reduce import graph
 from pangeo_hpc.workflow.reduce.blocks import blocks_of
 from pangeo_hpc.workflow.reduce.compute import in_memory
-from pangeo_hpc.workflow.reduce.frame import column, rebuilt
+from pangeo_hpc.workflow.reduce.frame import Frame, Reduce, column, plainly
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Data = TypeVar("Data", "xr.DataArray", "xr.Dataset")
 
 
-def need_dimension(data: "xr.DataArray | xr.Dataset", dim: Hashable) -> None:
+def need_dimension(data: "xr.DataArray | xr.Dataset", dim: str) -> None:
     """Raise UsageError if data have no such dimension."""
     if dim not in data.dims:
         told = ", ".join(map(str, data.dims)) or "none"
@@ -27,7 +27,7 @@ def need_dimension(data: "xr.DataArray | xr.Dataset", dim: Hashable) -> None:
         raise UsageError(text, hint="name the dimension of time with dim=")
 
 
-def component(data: "xr.DataArray | xr.Dataset", group: str, dim: Hashable) -> str:
+def component(data: "xr.DataArray | xr.Dataset", group: str, dim: str) -> str:
     """Return the part of a date that names the groups: "month" for "month" and "time.month".
 
     Raise UsageError if the dimension is not there or holds no dates, or for an unknown part.
@@ -54,7 +54,7 @@ def component(data: "xr.DataArray | xr.Dataset", group: str, dim: Hashable) -> s
 class AlongTime:
     """One reduction along a dimension of time: over groups of steps, or over all of them."""
 
-    dim: Hashable
+    dim: str
     group: str | None
     skipna: bool | None
     min_count: int | None
@@ -62,7 +62,8 @@ class AlongTime:
 
     def means(self, data: Data) -> Data:
         """Return the mean of each group."""
-        told = self._means_by_xarray(column(data, self.dim))
+        with plainly():
+            told = self._means_by_xarray(column(data, self.dim))
         groups = self._groups(data, told)
 
         def reduce(whole: "xr.Variable", frame: "xr.Variable") -> "xr.Variable":
@@ -76,13 +77,14 @@ class AlongTime:
             named = [dim for dim in dims if dim is not None]
             return xr.Variable(named, in_memory(array, whole), frame.attrs)
 
-        return rebuilt(data, told, {self.dim}, reduce, self._means_by_xarray)
+        return self._frame(reduce, self._means_by_xarray).around(data, told)
 
     def anomalies(self, data: Data) -> Data:
         """Return what is left of each step without the mean of its group."""
         one = column(data, self.dim)
-        means = self._means_by_xarray(one)
-        told = self._anomalies_by_xarray(one)
+        with plainly():
+            means = self._means_by_xarray(one)
+            told = self._anomalies_by_xarray(one)
         groups = self._groups(data, means)
         if told.sizes[self.dim] != data.sizes[self.dim]:  # Xarray leaves steps without a date out
             return self._anomalies_by_xarray(data)
@@ -98,7 +100,10 @@ class AlongTime:
             array = graph.subtracted(blocks, mean, here, frame.dtype)
             return xr.Variable(whole.dims, in_memory(array, whole), frame.attrs)
 
-        return rebuilt(data, told, {self.dim}, reduce, self._anomalies_by_xarray)
+        return self._frame(reduce, self._anomalies_by_xarray).around(data, told)
+
+    def _frame(self, reduce: Reduce, by_xarray: Callable[[Any], Any]) -> Frame:
+        return Frame(frozenset({self.dim}), self.dim, reduce, by_xarray)
 
     @property
     def _how(self) -> graph.How:

@@ -124,7 +124,6 @@ def _source(array: Any) -> Source | None:
     held = dict(layers[key])
     if not str(key).startswith("original-") or held.keys() != {key}:
         return None
-    whole = held[key]
-    whole = getattr(whole, "value", whole)
-    same = getattr(whole, "shape", None) == array.shape and hasattr(whole, "__getitem__")
-    return Source(str(key), whole) if same and whole.dtype == array.dtype else None
+    whole: Any = getattr(held[key], "value", held[key])
+    told = getattr(whole, "shape", None), getattr(whole, "dtype", None)
+    return Source(str(key), whole) if told == (array.shape, array.dtype) else None

@@ -3,7 +3,9 @@
 Xarray itself is asked for them: it reduces one column of zeros, whose result has them all.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -50,43 +52,54 @@ def column(data: Data, keep: Hashable | None) -> Data:
     return one
 
 
-def rebuilt(data: Data, told: Data, dims: set[Hashable], reduce: Reduce, other: Any) -> Data:
-    """Return data reduced over `dims`, in the frame of what Xarray made of one column.
-
-    `reduce` gives the values of one variable; `other` is how Xarray does what is not ours.
-    """
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Let Xarray reduce a column of zeros with NumPy alone: engines that compile cost seconds."""
     import xarray as xr
 
-    if isinstance(data, xr.DataArray):
-        name, frame = data.name, told.to_dataset(name=_ONLY)
-        whole = data.to_dataset(name=_ONLY)
-        made = _rebuilt(whole, frame, dims, reduce, other)[_ONLY]
-        return made.rename(name)
-    return _rebuilt(data, told, dims, reduce, other)
+    with xr.set_options(use_numbagg=False, use_bottleneck=False, use_flox=False):
+        yield
 
 
-def _rebuilt(
-    data: "xr.Dataset", told: "xr.Dataset", dims: set[Hashable], reduce: Reduce, other: Any
-) -> "xr.Dataset":
-    made = _coordinates(data, told)
-    values: dict[Hashable, Any] = {}
-    for name in told.data_vars:
-        whole, frame = data.variables[name], told.variables[name]
-        if dims.isdisjoint(whole.dims):
-            values[name] = whole.copy(deep=False)
-        elif is_ours(whole):
-            values[name] = reduce(whole, frame).transpose(*frame.dims)
-        else:
-            values[name] = other(_chunked(data[[name]])).variables[name]
-    made = made.assign(values)
-    made.attrs = dict(told.attrs)
-    return made
+@dataclass(frozen=True)
+class Frame:
+    """How data are reduced over `dims`; the column had all values along `keep`.
+
+    `reduce` gives the result of one variable; `by_xarray` is how Xarray does what is not ours.
+    """
+
+    dims: frozenset[Hashable]
+    keep: Hashable | None
+    reduce: Reduce
+    by_xarray: Callable[[Any], Any]
+
+    def around(self, data: Data, told: Data) -> Data:
+        """Return the reduced data, in the frame of what Xarray made of one column."""
+        import xarray as xr
+
+        if isinstance(data, xr.DataArray):
+            whole, column_ = data.to_dataset(name=_ONLY), told.to_dataset(name=_ONLY)
+            return self._around(whole, column_)[_ONLY].rename(data.name)
+        return self._around(data, told)
+
+    def _around(self, data: "xr.Dataset", told: "xr.Dataset") -> "xr.Dataset":
+        made = _coordinates(data, told, set(data.dims) - {self.keep})
+        values: dict[Hashable, Any] = {}
+        for name in told.data_vars:
+            whole, frame = data.variables[name], told.variables[name]
+            if self.dims.isdisjoint(whole.dims):
+                values[name] = whole.copy(deep=False)
+            elif is_ours(whole):
+                values[name] = self.reduce(whole, frame).transpose(*frame.dims)
+            else:
+                values[name] = self.by_xarray(_chunked(data[[name]])).variables[name]
+        made = made.assign(values)
+        made.attrs = dict(told.attrs)
+        return made
 
 
-def _coordinates(data: "xr.Dataset", told: "xr.Dataset") -> "xr.Dataset":
+def _coordinates(data: "xr.Dataset", told: "xr.Dataset", cut: set[Hashable]) -> "xr.Dataset":
     """Return the coordinates of the result: those along what was cut to one column as they were."""
-    cut = {dim for dim in data.dims if told.sizes.get(dim, 0) != data.sizes[dim]}
-    cut |= {dim for dim in data.dims if data.sizes[dim] <= 1}
     kept = {name for name, c in told.coords.items() if not cut.isdisjoint(c.dims)}
     kept &= set(data.coords)
     ours = data.coords.to_dataset()

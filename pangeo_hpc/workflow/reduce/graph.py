@@ -155,7 +155,7 @@ def _reduced(
     how: How,
     held: bool,
 ) -> Any:
-    """Return the Dask array of all outputs; each is made of some blocks, and some groups of them."""
+    """Return the Dask array of all outputs, each made of some groups of some blocks."""
     import dask.array
     from dask._task_spec import List, Task, TaskRef
     from dask.base import tokenize

@@ -1,7 +1,7 @@
 """The mean over the horizontal, weighted with the cosine of the latitude."""
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from pangeo_hpc.errors import UsageError
 from pangeo_hpc.workflow.reduce import graph
 from pangeo_hpc.workflow.reduce.blocks import blocks_of
 from pangeo_hpc.workflow.reduce.compute import in_memory
-from pangeo_hpc.workflow.reduce.frame import column, rebuilt
+from pangeo_hpc.workflow.reduce.frame import Frame, column, plainly
 from pangeo_hpc.workflow.reduce.latitude import find_latitude, find_longitude, in_degrees
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def spatial_mean(
         return xr.Variable(kept, in_memory(array, whole), frame.attrs)
 
     _need(data, latitude, dims)
-    return rebuilt(data, by_xarray(column(data, None)), set(dims), reduce, by_xarray)
+    with plainly():
+        told = by_xarray(column(data, None))
+    return cast("Data", Frame(frozenset(dims), None, reduce, by_xarray).around(data, told))
 
 
 def _need(data: Any, latitude: "xr.DataArray", dims: list[Hashable]) -> None:

@@ -6,7 +6,7 @@ Values that are missing are looked for only where a sum turned out not to be a n
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,19 +118,18 @@ def means(parts: Sequence[Partial], finish: Finish) -> NDArray[Any]:
     """Return the means of all groups from `first` to before `last`; NaN where nothing is valid."""
     part = combine(parts, finish.first, finish.last)
     weights = _per_sum(part)
+    result: NDArray[Any]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         result = part.sums / weights
         if finish.min_count is not None:
             result = np.where(weights < finish.min_count, np.nan, result)
         result = result.astype(finish.dtype, copy=False)
     number = finish.last - finish.first
-    if finish.only and part.groups.size:
-        return result[0]
     if part.groups.size == number:
-        return result
+        return result[0] if finish.only else result
     every = np.full((number, *result.shape[1:]), np.nan, dtype=finish.dtype)
     every[part.groups - finish.first] = result
-    return every[0] if finish.only else every
+    return cast("NDArray[Any]", every[0]) if finish.only else every
 
 
 def subtract(
@@ -158,12 +157,12 @@ def _plain(block: Any) -> NDArray[Any]:
     if isinstance(block, np.ma.MaskedArray):
         if block.dtype.kind != "f":
             block = block.astype(np.float64)
-        return np.asarray(block.filled(np.nan))
+        block = block.filled(np.nan)
     return np.asarray(block)
 
 
 def _members(codes: NDArray[np.intp]) -> Iterator[tuple[int, Any, int]]:
-    """Return each group in a block, where its steps are (a slice if they allow it), and how many."""
+    """Return each group in a block, where its steps are, if possible as a slice, and how many."""
     order = np.argsort(codes, kind="stable")
     groups, starts = np.unique(codes[order], return_index=True)
     for group, where in zip(groups, np.split(order, starts[1:]), strict=False):
