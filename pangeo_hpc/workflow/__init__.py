@@ -8,15 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pangeo_hpc.workflow import reduce
     from pangeo_hpc.workflow.chains import Chain
     from pangeo_hpc.workflow.session import Run, start
 
-__all__ = ["Chain", "Run", "start"]
+__all__ = ["Chain", "Run", "reduce", "start"]
 
 _FROM = {"Chain": "chains", "Run": "session", "start": "session"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "reduce":
+        return import_module("pangeo_hpc.workflow.reduce")
     if name in _FROM:
         return getattr(import_module(f"pangeo_hpc.workflow.{_FROM[name]}"), name)
     message = f"module 'pangeo_hpc.workflow' has no attribute {name!r}"

@@ -22,6 +22,7 @@ from pangeo_hpc.workflow.progress import Progress
 from pangeo_hpc.workflow.provenance import Notes
 from pangeo_hpc.workflow.provenance_recorder import Recorder
 from pangeo_hpc.workflow.redirect import Redirect
+from pangeo_hpc.workflow.reduce.tuning import defaults, on_workers
 from pangeo_hpc.workflow.until_done_record import followed
 from pangeo_hpc.workflow.watching import Watch
 
@@ -120,6 +121,7 @@ class Run:
             )
             self._redirect = Redirect.of(folder.path)
             self._record(stack, folder, number, inside)
+            stack.enter_context(defaults())
             if self._asked_dask is not None:
                 self._start_dask(stack, self._asked_dask)
             self._stack = stack.pop_all()
@@ -336,6 +338,7 @@ class Run:
         if self._recorder is not None:
             self._recorder.watch(self.cluster)
         self.client = stack.enter_context(self.cluster.get_client())
+        on_workers(self.client)
 
 
 def _main_program() -> tuple[Path | None, list[str]]:
