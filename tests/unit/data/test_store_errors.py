@@ -168,6 +168,26 @@ def test_credentials_of_the_environment(s3, make_site, monkeypatch):
     assert s3.full.secret.encode() not in pickle.dumps(fs)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        (403, CredentialsRefused, "does not allow this"),
+        (401, CredentialsRefused, "does not accept the credentials"),
+        (503, StoreUnreachable, "is busy or out of order (503)"),
+        (None, StoreUnreachable, "cannot be reached"),
+    ],
+)
+def test_a_web_server_that_refuses(make_site, status, kind, told):
+    """It is a store like others, and its refusals are told like theirs."""
+    with Proxy(status or 200) as proxy:
+        url = proxy.url if status else f"http://127.0.0.1:{free_port()}"
+        make_site(f"object_stores: {{web: {{protocol: http, endpoint_url: {url}}}}}")
+        fs = pangeo_hpc.object_store("web")
+        for call in (fs.cat_file, fs.info, fs.get_mapper("").get):
+            error = refusal(kind, lambda call=call: call("a"))
+            assert error.text == f"object store web ({url}) {told}"
+
+
 def test_unknown_names_are_no_store():
     """UnknownName stays the root of a missing bucket: both are names in the YAML."""
     assert issubclass(BucketMissing, UnknownName)
