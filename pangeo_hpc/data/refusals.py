@@ -129,8 +129,6 @@ def _where(store: StoreSettings) -> str:
     """Return where a person looks for the credentials."""
     if store.credentials is None:
         return "your environment or ~/.aws/credentials" if store.protocol == "s3" else "your login"
-    return (
-        f"[{section(store)}] in {store.credentials}"
-        if store.protocol == "s3"
-        else (store.credentials)
-    )
+    if store.protocol == "s3":
+        return f"[{section(store)}] in {store.credentials}"
+    return store.credentials
