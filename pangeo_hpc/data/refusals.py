@@ -113,7 +113,7 @@ def _by_kind(store: StoreSettings, error: Exception) -> PangeoHpcError | None:
         )
         return CredentialsRefused(f"{store.shown}: no credentials were found", hint=hint)
     if kinds & _TLS:
-        hint = "check endpoint_url; a certificate of the site's own: export AWS_CA_BUNDLE=FILE"
+        hint = f"check endpoint_url; for own certificates: object_stores.{store.name}.ca_bundle"
         return StoreUnreachable(f"{store.shown}: its certificate is not trusted", hint=hint)
     if kinds & _SLOW:
         text = f"{store.shown} did not answer within {store.timeout:g} seconds, several times"
