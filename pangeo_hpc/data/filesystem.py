@@ -84,11 +84,9 @@ def _inner(store: StoreSettings, options: Mapping[str, Any]) -> AbstractFileSyst
 
         return SiteGCSFileSystem(settings=store.as_options(), **running)
     if store.protocol in ("http", "https"):
-        from aiohttp import ClientTimeout
-        from fsspec.implementations.http import HTTPFileSystem
+        from pangeo_hpc.data.web import SiteHTTPFileSystem
 
-        limit = ClientTimeout(total=None, sock_connect=store.timeout, sock_read=store.timeout)
-        return HTTPFileSystem(client_kwargs={"timeout": limit}, **running)
+        return SiteHTTPFileSystem(settings=store.as_options(), **running)
     if store.protocol == "file":
         from fsspec.implementations.local import LocalFileSystem
 

@@ -34,6 +34,9 @@ _DOWN |= {"ConnectionError"}
 _TLS = {"SSLError", "ClientConnectorCertificateError", "ClientConnectorSSLError"}
 
 
+_WEB = "it is not public, and is read without credentials"
+
+
 def is_wordless(error: Exception) -> bool:
     """Tell whether a store refused something without saying why."""
     return code_of(error) in ("400", "401", "403")
@@ -56,15 +59,17 @@ def code_of(error: BaseException) -> str:
         response: Any = getattr(each, "response", None)
         if isinstance(response, dict):
             return str(response.get("Error", {}).get("Code", ""))
-    # gcsfs has the status as a number, and says 403 in words (its retry.py)
-    number = getattr(error, "code", None)
-    if isinstance(number, int | str) and type(error).__name__ == "HttpError":
-        return str(number)
+    kind = type(error).__name__
+    if kind in ("HttpError", "ClientResponseError"):
+        # gcsfs, and aiohttp
+        return str(getattr(error, "code" if kind == "HttpError" else "status", "") or "")
+    # gcsfs says this one in words (its retry.py)
     return "403" if type(error) is OSError and str(error).startswith("Forbidden: ") else ""
 
 
 def _by_code(store: StoreSettings, code: str) -> PangeoHpcError | None:
-    check = f"check {_where(store)}"
+    with_keys = store.protocol in ("s3", "gs")
+    check = f"check {_where(store)}" if with_keys else _WEB
     if code in _UNKNOWN_KEY:
         return CredentialsRefused(f"{store.shown} does not know the access key", hint=check)
     if code in _UNACCEPTED:
@@ -85,6 +90,8 @@ def _by_code(store: StoreSettings, code: str) -> PangeoHpcError | None:
         hint = f"ask who runs the store for the right; the credentials are {_where(store)}"
         if store.anonymous:
             hint = "it is not public: name credentials in the site YAML"
+        elif not with_keys:
+            hint = _WEB
         return CredentialsRefused(f"{store.shown} does not allow this", hint=hint)
     if code in _REGION:
         hint = f"check region and endpoint_url in object_stores.{store.name} of the site YAML"
@@ -106,7 +113,7 @@ def _by_kind(store: StoreSettings, error: Exception) -> PangeoHpcError | None:
         )
         return CredentialsRefused(f"{store.shown}: no credentials were found", hint=hint)
     if kinds & _TLS:
-        hint = "check endpoint_url; a certificate of the site's own: export AWS_CA_BUNDLE=FILE"
+        hint = f"check endpoint_url; for own certificates: object_stores.{store.name}.ca_bundle"
         return StoreUnreachable(f"{store.shown}: its certificate is not trusted", hint=hint)
     if kinds & _SLOW:
         text = f"{store.shown} did not answer within {store.timeout:g} seconds, several times"
@@ -122,8 +129,6 @@ def _where(store: StoreSettings) -> str:
     """Return where a person looks for the credentials."""
     if store.credentials is None:
         return "your environment or ~/.aws/credentials" if store.protocol == "s3" else "your login"
-    return (
-        f"[{section(store)}] in {store.credentials}"
-        if store.protocol == "s3"
-        else (store.credentials)
-    )
+    if store.protocol == "s3":
+        return f"[{section(store)}] in {store.credentials}"
+    return store.credentials

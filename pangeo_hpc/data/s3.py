@@ -25,10 +25,11 @@ class SiteS3FileSystem(S3FileSystem):
 
     def __init__(self, settings: Mapping[str, Any], **options: Any) -> None:
         store = from_options(settings)
+        client = {"region_name": store.region, "verify": store.ca_bundle}
         super().__init__(
             anon=store.anonymous,
             endpoint_url=store.endpoint,
-            client_kwargs={"region_name": store.region} if store.region else None,
+            client_kwargs={key: value for key, value in client.items() if value is not None},
             config_kwargs={
                 "connect_timeout": min(store.timeout, 10.0),
                 "read_timeout": store.timeout,

@@ -35,6 +35,7 @@ class StoreSettings:
     protocol: str
     root: str
     endpoint: str | None = None
+    ca_bundle: str | None = None
     region: str | None = None
     credentials: str | None = None
     profile: str | None = None
@@ -101,6 +102,7 @@ def settings_of(site: Site, name: str, person: Person) -> StoreSettings:
         protocol=entry.protocol,
         root=root,
         endpoint=entry.endpoint_url,
+        ca_bundle=None if entry.ca_bundle is None else str(entry.ca_bundle),
         region=entry.region,
         credentials=credentials,
         profile=entry.profile,

@@ -68,6 +68,10 @@ def address(store: StoreSettings, key: str) -> str:
 def located(url: str, stores: Sequence[StoreSettings]) -> tuple[str, StoreSettings | None]:
     """Return an address as that of the site's store that it lies in, and the store."""
     if url.startswith(f"{SCHEME}://"):
+        name, _, below = url.removeprefix(f"{SCHEME}://").partition("/")
+        for store in stores:
+            if store.name == name:
+                return address(store, below), store
         return url, at_address(url)
     for store in stores:
         key = store.holds(url)

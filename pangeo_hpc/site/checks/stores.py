@@ -51,6 +51,7 @@ def _useless(here: str, entry: ObjectStore) -> list[Finding]:
         "path": (entry.path, ("file",)),
         "endpoint_url": (entry.endpoint_url, ("s3", "gs", "http", "https")),
         "region": (entry.region, ("s3",)),
+        "ca_bundle": (entry.ca_bundle, ("s3",)),
         "credentials": (entry.credentials, _CREDENTIALS),
         "profile": (entry.profile if entry.credentials else None, ("s3",)),
     }

@@ -81,6 +81,11 @@ class ObjectStore(Entry):
         description="Address of the service, where it is not the protocol's own.",
         examples=["https://objects.alpha.example"],
     )
+    ca_bundle: FixedPath | None = Field(
+        default=None,
+        description="Protocol s3 only: certificates to trust, where the service has its own.",
+        examples=["/etc/ssl/certs/ca-certificates.crt"],
+    )
     region: Token | None = Field(
         default=None,
         description="Protocol s3 only: the region, where the service asks for one.",

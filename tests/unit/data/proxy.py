@@ -1,5 +1,6 @@
 """What lies between a client and an S3 server: it can keep silent, or answer for the server."""
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -8,7 +9,9 @@ from types import TracebackType
 class Proxy:
     """An HTTP server of its own; `count` are the requests that it saw, `signed` whether one was."""
 
-    def __init__(self, status: int | None = None, body: str = "") -> None:
+    def __init__(
+        self, status: int | None = None, body: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.count = 0
         self.signed = False
         self.released = threading.Event()
@@ -42,7 +45,11 @@ class Proxy:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{port}"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+            self.url = f"https://localhost:{port}"
 
     def __enter__(self) -> "Proxy":
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()

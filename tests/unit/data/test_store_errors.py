@@ -168,6 +168,72 @@ def test_credentials_of_the_environment(s3, make_site, monkeypatch):
     assert s3.full.secret.encode() not in pickle.dumps(fs)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        (403, CredentialsRefused, "does not allow this"),
+        (401, CredentialsRefused, "does not accept the credentials"),
+        (503, StoreUnreachable, "is busy or out of order (503)"),
+        (None, StoreUnreachable, "cannot be reached"),
+    ],
+)
+def test_a_web_server_that_refuses(make_site, status, kind, told):
+    """It is a store like others, and its refusals are told like theirs."""
+    with Proxy(status or 200) as proxy:
+        url = proxy.url if status else f"http://127.0.0.1:{free_port()}"
+        make_site(f"object_stores: {{web: {{protocol: http, endpoint_url: {url}}}}}")
+        fs = pangeo_hpc.object_store("web")
+        for call in (fs.cat_file, fs.info, fs.get_mapper("").get):
+            error = refusal(kind, lambda call=call: call("a"))
+            assert error.text == f"object store web ({url}) {told}"
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for localhost that nobody has signed, and its key, in one file."""
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + private)
+    return path
+
+
+def test_certificates_of_the_sites_own(make_site, write_credentials, certificate):
+    """One that is not trusted is told as such; with ca_bundle, the store is spoken to."""
+    import ssl
+
+    write_credentials(alpha=Keys("AKIAEXAMPLE", "secret"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with Proxy(403, s3_error("AccessDenied"), tls) as proxy:
+        make_site(stores(proxy.url))
+        error = refusal(StoreUnreachable, lambda: pangeo_hpc.object_store("archive").ls(""))
+        assert error.text.endswith("its certificate is not trusted")
+        assert error.hint.endswith("object_stores.archive.ca_bundle")
+        make_site(stores(proxy.url, ca_bundle=str(certificate)))
+        refusal(CredentialsRefused, lambda: pangeo_hpc.object_store("archive").ls(""))
+
+
 def test_unknown_names_are_no_store():
     """UnknownName stays the root of a missing bucket: both are names in the YAML."""
     assert issubclass(BucketMissing, UnknownName)
