@@ -282,6 +282,13 @@ class SchedulerContract:
         for command in runner.commands:
             assert not set(_JUNK[1:]) & set(command.argv), command.argv
 
+    def test_jobs_that_follow_failures(self) -> None:
+        """The header tells apart the jobs that must succeed and those that must fail before."""
+        plain = self._directives()
+        told = {self._directives(**{name: ("77",)}) for name in ("after", "after_failure")}
+        assert len(told | {plain}) == 3
+        assert all("77" in text for text in told)
+
     # -- how it understands -----------------------------------------------------------------
 
     @pytest.mark.parametrize("situation", REQUIRED, ids=[s.name.lower() for s in REQUIRED])

@@ -12,9 +12,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from pangeo_hpc import allocation
-from pangeo_hpc.errors import PangeoHpcError
+from pangeo_hpc.errors import Exit, PangeoHpcError
 from pangeo_hpc.jobs import Job
-from pangeo_hpc.schedulers.base import JobStatus
+from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
@@ -22,6 +22,8 @@ from pangeo_hpc.workflow.until_done import Limits, Tried, core_hours, decide
 from pangeo_hpc.workflow.until_done_record import Chain, begin, end, tried
 
 OVER = 10
+
+_ALIVE = (JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED)
 
 
 def main() -> int:
@@ -35,6 +37,11 @@ def main() -> int:
     place = folder.attempt(number)
     before = [job for job in chain.jobs(folder) if int(job.folder.name) < number]
     known = _known(before)
+    alive = [job.id for job, s in zip(before, known, strict=True) if s and s.state in _ALIVE]
+    if alive:
+        # a scheduler that does not keep the order of our jobs
+        sys.stderr.write(f"run {folder.name}: job {alive[0]}, which this one follows, still runs\n")
+        return int(Exit.SCHEDULER)
     ended = tried(folder, list(zip(before, known, strict=True)), datetime.now(UTC))
     again = (place / runs.BEGUN).exists()
     decision = chain.over or decide(chain.limits, ended)

@@ -247,7 +247,8 @@ class Killed:
     def _release(self) -> bool:
         """Let a requeued job start at once, which Slurm would delay by two minutes."""
         state = self._shown("JobState")
-        if state == "FAILED" and self._shown("ExitCode") in ("0:9", "137:0"):
+        code, _, number = self._shown("ExitCode").partition(":")
+        if state == "FAILED" and (int(number) or int(code) > 128):
             with suppress(ClusterError):
                 self.cluster.admin(["scontrol", "requeue", self.job])
             return True
@@ -260,7 +261,8 @@ class Killed:
 
     def _last_words(self, state: str) -> str:
         said = (self.cli.here / f"{self.name}.out").read_text().splitlines()[-30:]
-        return "\n".join([f"job {self.job} is {state}; {self.deaths}", *said])
+        code = self._shown("ExitCode")
+        return "\n".join([f"job {self.job} is {state} ({code}); {self.deaths}", *said])
 
     def _complete(self) -> bool:
         return self._shown("JobState") == "COMPLETED"

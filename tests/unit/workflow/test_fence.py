@@ -1,6 +1,7 @@
 """A stale attempt writes nothing into a store or a ledger after its successor began."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,19 @@ def test_no_write_after_the_successor_began(
     assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
     assert survey(tmp_path / "out.zarr")[0] == {"tas/c/0/0"}
     assert looks == {"before": 1, "while it is written": 2, "after the fence": 3}[moment]
+
+
+def test_a_store_in_a_worker_is_fenced_too(
+    overtaken: tuple[DurableStore, Callable[[], None]], tmp_path: Path
+) -> None:
+    """What travels to a Dask worker of a stale attempt looks at the same numbers."""
+    ours, overtake = overtaken
+    there = pickle.loads(pickle.dumps(ours))
+    write(there, "tas/c/0/0", b"one")
+    overtake()
+    with pytest.raises(RunBusy, match="was taken over"):
+        write(there, "tas/c/0/1", b"late")
+    assert survey(tmp_path / "out.zarr")[0] == {"tas/c/0/0"}
 
 
 def test_a_ledger_entry_is_fenced_likewise(folder: Path, me: Holder) -> None:
