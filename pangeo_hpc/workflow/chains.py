@@ -29,6 +29,9 @@ from pangeo_hpc.workflow.chain_store import Batch, ChainFolder
 from pangeo_hpc.workflow.chain_submit import Submitter
 from pangeo_hpc.workflow.ending import Words
 
+# What `jobs.alone` locks.
+LOCK = ".submit"
+
 
 @dataclass(frozen=True)
 class ChainPlan:
@@ -127,6 +130,7 @@ class Chain:
     def plan(self) -> ChainPlan:
         """Return what `submit` would do. Raise RequestRefused with every problem."""
         self._refuse_problems()
+        self._settle()
         return ChainPlan(self._decide()[0])
 
     def submit(self) -> ChainStatus:
@@ -139,6 +143,7 @@ class Chain:
         self._refuse_problems()
         files.make_directory(self.folder, mode=0o700)
         with self._alone():
+            self._look.settle()
             decisions, wishes, made = self._decide()
             self._refuse_running(decisions)
             self._cancel_replaced(decisions)
@@ -160,7 +165,7 @@ class Chain:
 
     def status(self) -> ChainStatus:
         """Return the state of every run, with one question to each scheduler."""
-        self._look.settle()
+        self._settle()
         made = {step.name: works(self.name, step) for step in self._steps}
         found = self._look.standing(work.run for each in made.values() for work in each)
         rows = []
@@ -202,7 +207,7 @@ class Chain:
 
         Raise SchedulerError with the scheduler's words if one was not cancelled.
         """
-        self._look.settle()
+        self._settle()
         names = [work.run for step in self._steps for work in works(self.name, step)]
         alive = {
             name: job
@@ -229,11 +234,20 @@ class Chain:
         with jobs.alone(self.folder, f"chain {self.name}", hint):
             yield
 
+    def _settle(self) -> None:
+        """Find out what became of submissions, unless somebody is just making one."""
+        if all(batch.settled for batch in self._folder.batches()):
+            return
+        try:
+            with files.lock(self.folder / LOCK, timeout=0):
+                self._look.settle()
+        except TimeoutError:
+            return
+
     def _decide(
         self,
     ) -> tuple[dict[str, Decision], dict[str, chain_plan.Wish], dict[str, list[Work]]]:
         """Return what is done with each run, what each is to compute, and the runs of each step."""
-        self._look.settle()
         steps = chain_check.in_order(self._steps)
         made = {step.name: works(self.name, step) for step in steps}
         after = chain_check.followed(steps, made)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,24 @@ def test_only_what_failed_or_changed_runs_again(place: Path) -> None:
     assert lines(place) == ["cmip6.member.d d", "cmip6.figures 1990"]
 
 
+def test_an_item_that_stopped_in_time(place: Path) -> None:
+    """75 is told as what it is; the next submission goes on with it, and what follows it."""
+    (place / "member.py").write_text(NOTE.replace("sys.exit(3)", "sys.exit(75)"))
+    (place / "broken").write_text("c")
+    chain = cmip()
+    chain.submit()
+    told = chain.wait(timeout=60)
+    assert told.rows[3].exit_code == 75
+    assert str(told.rows[3].reason).startswith("stopped in time")
+    (place / "broken").unlink()
+    made = chain.plan().decisions
+    assert [run for run, each in made.items() if each.submits] == [
+        "cmip6.member.c",
+        "cmip6.figures",
+    ]
+    assert not made["cmip6.member.c"].afresh
+
+
 def test_elements_are_runs_as_all_others(place: Path, capsys: Any) -> None:
     """`runs show` of an item has its own log, exit code and job; the array's folder leads there."""
     from pangeo_hpc.cli.main import call
@@ -153,6 +172,7 @@ def test_everything_wrong_is_told_at_once(place: Path) -> None:
     chain.step("prepare.py", name="twice", over=["a", "a"])
     chain.step("prepare.py", name="twice")
     chain.step("prepare.py", name="elsewhere", node_type="pbs", after="member")
+    chain.step("prepare.py", name="member.a")
     with pytest.raises(RequestRefused) as caught:
         chain.submit()
     told = [f"{problem.path}: {problem.text}" for problem in caught.value.problems]
@@ -167,6 +187,7 @@ def test_everything_wrong_is_told_at_once(place: Path) -> None:
         "has no cell that takes parameters",
         "empty.over: there are no items",
         "twice.over: 2 items would be run wrong.twice.a",
+        "member.a: shares run wrong.member.a with step member",
     ):
         assert [line for line in told if words in line], (words, told)
     assert not chain.folder.exists()
@@ -298,6 +319,25 @@ def test_an_unclear_submission_is_not_repeated(place: Path, monkeypatch: Any) ->
     with pytest.raises(SubmitUnclear):
         cmip(runner=count).submit()
     assert count.count == 0
+
+
+def test_two_submit_at_once(place: Path) -> None:
+    """Whoever comes second finds all of it there; who only looks does not disturb."""
+    count, looked = Fails(), []
+
+    def runner(command: Command) -> Result:
+        if "submit" in command.argv:
+            looked.append(cmip().status())
+        return count(command)
+
+    chains = [cmip(runner=runner), cmip(runner=runner)]
+    with ThreadPoolExecutor() as pool:
+        told = list(pool.map(lambda chain: chain.submit(), chains))
+    assert count.count == 3
+    assert [row.job for row in told[0].rows] == [row.job for row in told[1].rows]
+    assert [row.state is None for row in looked[0].rows] == [True] * 5
+    assert chains[0].wait(timeout=60).complete
+    assert len(lines(place)) == 5
 
 
 def test_cancel_and_go_on(place: Path) -> None:
