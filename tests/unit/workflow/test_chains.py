@@ -155,8 +155,30 @@ def test_elements_are_runs_as_all_others(place: Path, capsys: Any) -> None:
     assert shown["arguments"] == ["b"]
     assert call(["submit", "prepare.py", "--name", "x", "--after", "cmip6.member.b"]) == 2
     assert "run cmip6.member.b did not succeed (failed" in capsys.readouterr().err
+    for whole in ("cmip6.member", "cmip6"):
+        assert call(["submit", "prepare.py", "--name", "x", "--after", whole]) == 2
+        assert "run cmip6.member.b did not succeed (failed" in capsys.readouterr().err
     waits = ["submit", "prepare.py", "--name", "x", "--after", "cmip6.member.a,cmip6.prepare"]
     assert call([*waits, "--wait"]) == 0
+
+
+def test_after_a_step(place: Path, capsys: Any) -> None:
+    """A step of several items, or a whole chain, is waited for by one name: an array as a whole."""
+    from pangeo_hpc.cli.main import call
+
+    (place / "prepare.py").write_text(
+        f"import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n{NOTE}"
+    )
+    chain = cmip()
+    chain.submit()
+    for named, ids in (("cmip6.member", "2"), ("cmip6", "1,2,3"), ("cmip6.prepare", "1")):
+        assert call(["submit", "figures.py", "--name", "x", "--after", named, "--dry-run"]) == 0
+        assert f"#LOCAL --after={ids}\n" in capsys.readouterr().out
+    assert call(["submit", "figures.py", "--name", "x", "--after", "cmip6.membr", "--dry-run"]) == 2
+    (place / "go").touch()
+    assert chain.wait(timeout=60).complete
+    assert call(["submit", "figures.py", "--name", "x", "--after", "cmip6", "--dry-run"]) == 0
+    assert "--after" not in capsys.readouterr().out
 
 
 def test_everything_wrong_is_told_at_once(place: Path) -> None:
