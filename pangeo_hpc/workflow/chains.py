@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from graphlib import CycleError
@@ -15,6 +15,7 @@ from pangeo_hpc.errors import (
     PartlyDone,
     Problem,
     RequestRefused,
+    SubmitUnclear,
 )
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers import registry
@@ -156,7 +157,9 @@ class Chain:
                         continue
                     before = [w.run for name in step.after for w in made[name]]
                     upstream, after = self._look.before(before)
-                    done.extend(submitter.submit(step, chosen, decisions, wishes, upstream, after))
+                    made_now = submitter.submit(step, chosen, decisions, wishes, upstream, after)
+                    for batch in made_now:
+                        done.append(batch)  # noqa: PERF402, those before an error count
             except PangeoHpcError as error:
                 if not done:
                     raise
@@ -164,8 +167,12 @@ class Chain:
         return self.status()
 
     def status(self) -> ChainStatus:
-        """Return the state of every run, with one question to each scheduler."""
-        self._settle()
+        """Return the state of every run, with one question to each scheduler.
+
+        An array of which it is not clear whether it was taken counts as not submitted yet.
+        """
+        with suppress(SubmitUnclear):
+            self._settle()
         made = {step.name: works(self.name, step) for step in self._steps}
         found = self._look.standing(work.run for each in made.values() for work in each)
         rows = []
@@ -205,13 +212,15 @@ class Chain:
     def cancel(self) -> list[str]:
         """Cancel every job of the chain that waits or runs; return the names of their runs.
 
-        Raise SchedulerError with the scheduler's words if one was not cancelled.
+        Runs of items and steps that are no longer in the chain are cancelled too. Raise
+        SchedulerError with the scheduler's words if one was not cancelled.
         """
         self._settle()
         names = [work.run for step in self._steps for work in works(self.name, step)]
+        names += self._folder.newest()
         alive = {
             name: job
-            for name, (job, status) in self._look.standing(names).items()
+            for name, (job, status) in self._look.standing(dict.fromkeys(names)).items()
             if not status.state.ended and job.id
         }
         self._look.cancel(alive.values())

@@ -11,6 +11,8 @@ from pangeo_hpc.errors import PartlyDone
 from pangeo_hpc.workflow import runs
 from tests.programs.pbs_programs import install, tell
 
+pytestmark = pytest.mark.timeout(400)
+
 SITE = """\
 name: there
 scheduler: pbs
@@ -69,13 +71,13 @@ def test_an_array_is_followed_whole(programs: Path, tmp_path: Path) -> None:
     ]
     assert "#PBS -W depend=afterok:2[].standin\n" in script_of(chain, "cmip6.figures")
     tell(programs)
-    told = chain.wait(timeout=60)
+    told = chain.wait(timeout=120)
     states = [str(row.state) for row in told.rows]
     assert states == ["completed", "completed", "failed", "cancelled"]
     assert str(told.rows[-1].reason).startswith("what it was to follow did not succeed")
     (tmp_path / "broken").unlink()
     cmip().submit()
-    told = cmip().wait(timeout=60)
+    told = cmip().wait(timeout=120)
     assert told.complete, str(told)
     assert [row.attempt for row in told.rows] == [1, 1, 2, 2]
     home = runs.home(chain._site, chain._person)
@@ -119,6 +121,6 @@ def test_refused_in_the_middle(programs: Path, monkeypatch: Any) -> None:
         cmip().submit()
     monkeypatch.setattr(Submitter, "_hand_over", whole)
     cmip().submit()
-    told = cmip().wait(timeout=60)
+    told = cmip().wait(timeout=120)
     assert told.complete, str(told)
     assert [row.attempt for row in told.rows] == [1, 2, 2, 1]
