@@ -25,7 +25,8 @@ def resolve(
 ) -> tuple[str, ...]:
     """Return the ids of the jobs to wait for; runs that are complete need no waiting.
 
-    A reference is the name of a run, the id of a job, or several of these with commas between.
+    A reference is the name of a run, of a chain or a chain's step, the id of a job, or several of
+    these with commas between.
     `node_type` is that of the job that is to wait. Raise RequestRefused with every reference that
     cannot be waited for.
     """
@@ -34,13 +35,16 @@ def resolve(
     ids: dict[str, None] = {}
     for reference in (word for words in references for word in words.split(",") if word):
         try:
-            found = _job(site, person, reference, scheduler, runner)
+            found = _of_step(site, person, reference, scheduler, runner)
+            if found is None:
+                job_id = _job(site, person, reference, scheduler, runner)
+                found = [job_id] if job_id else []
         except RequestRefused as error:
             problems += error.problems
         except PangeoHpcError as error:
             problems.append(Problem("after", error.text, error.hint))
         else:
-            ids |= dict.fromkeys([found] if found else [])
+            ids |= dict.fromkeys(found)
     if problems:
         raise RequestRefused(problems)
     return tuple(ids)
@@ -66,6 +70,31 @@ def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Run
     if problem:
         raise RequestRefused([problem])
     return None if status.state is JobState.COMPLETED else job.id
+
+
+def _of_step(
+    site: Site, person: Person, reference: str, scheduler: str, runner: Runner
+) -> list[str] | None:
+    """Return the ids of the jobs of a chain, or of a step of several items; None if it is neither.
+
+    Raise RequestRefused with each of its runs that nothing can wait for.
+    """
+    from pangeo_hpc.workflow.chain_look import Look
+    from pangeo_hpc.workflow.chain_store import ChainFolder
+
+    parts = reference.split(".")
+    for end in range(len(parts), 0, -1):
+        folder = ChainFolder.of(site, person, ".".join(parts[:end]))
+        names = [name for name in folder.newest() if f"{name}.".startswith(f"{reference}.")]
+        if not names or names == [reference]:
+            continue
+        look = Look(site, person, folder, runner)
+        told = {name: fault(name, *pair, scheduler) for name, pair in look.standing(names).items()}
+        problems = [problem for problem in told.values() if problem]
+        if problems:
+            raise RequestRefused(problems)
+        return look.before(names)[1]
+    return None
 
 
 def _of_chain(folder: runs.RunFolder, status: JobStatus) -> Problem | None:

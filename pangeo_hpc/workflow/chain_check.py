@@ -24,7 +24,7 @@ def check(site: Site, person: Person, chain: str, steps: Sequence[Step]) -> list
     problems += _of_order(steps)
     for step in steps:
         problems += [_within(step, each) for each in _of_step(site, person, chain, step)]
-    return problems + _of_schedulers(site, steps)
+    return problems + _of_runs(chain, steps) + _of_schedulers(site, steps)
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
@@ -86,6 +86,21 @@ def _of_step(site: Site, person: Person, chain: str, step: Step) -> list[Problem
         alone = replace(made[0].program, name="step")
         problems += told_by(lambda: launch.request_for(site, person, alone, step.ask))
     return problems
+
+
+def _of_runs(chain: str, steps: Sequence[Step]) -> list[Problem]:
+    """Return the runs that two steps would share, as an item of one may be named like the other."""
+    by_run: dict[str, list[str]] = {}
+    for step in {step.name: step for step in steps}.values():
+        made: list[Work] = []
+        told_by(partial(lambda found, each: found.extend(works(chain, each)), made, step))
+        for run in {work.run for work in made}:
+            by_run.setdefault(run, []).append(step.name)
+    return [
+        Problem(names[-1], f"shares run {run} with step {names[0]}", "give it another name")
+        for run, names in by_run.items()
+        if len(names) > 1
+    ]
 
 
 def _of_schedulers(site: Site, steps: Sequence[Step]) -> list[Problem]:

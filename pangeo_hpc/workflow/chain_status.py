@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pangeo_hpc.errors import Exit
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 
 _COLUMNS = ("step", "item", "run", "state", "job", "reason")
@@ -75,13 +76,16 @@ def row_of(step: str, run: str, item: str | None, status: JobStatus | None, **mo
     """Return the row of a run whose status is known, or that was not submitted."""
     if status is None:
         return Row(step=step, run=run, item=item)
+    reason = status.reason or None
+    if status.exit_code == Exit.RUN_AGAIN and status.state.ended:
+        reason = "stopped in time, and goes on when it is submitted again"
     return Row(
         step=step,
         run=run,
         item=item,
         state=status.state,
         exit_code=status.exit_code,
-        reason=status.reason or None,
+        reason=reason,
         **more,
     )
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from graphlib import CycleError
@@ -15,6 +15,7 @@ from pangeo_hpc.errors import (
     PartlyDone,
     Problem,
     RequestRefused,
+    SubmitUnclear,
 )
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers import registry
@@ -28,6 +29,9 @@ from pangeo_hpc.workflow.chain_steps import Step, Work, ask_of, names_of, works
 from pangeo_hpc.workflow.chain_store import Batch, ChainFolder
 from pangeo_hpc.workflow.chain_submit import Submitter
 from pangeo_hpc.workflow.ending import Words
+
+# What `jobs.alone` locks.
+LOCK = ".submit"
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Chain:
     def plan(self) -> ChainPlan:
         """Return what `submit` would do. Raise RequestRefused with every problem."""
         self._refuse_problems()
+        self._settle()
         return ChainPlan(self._decide()[0])
 
     def submit(self) -> ChainStatus:
@@ -139,6 +144,7 @@ class Chain:
         self._refuse_problems()
         files.make_directory(self.folder, mode=0o700)
         with self._alone():
+            self._look.settle()
             decisions, wishes, made = self._decide()
             self._refuse_running(decisions)
             self._cancel_replaced(decisions)
@@ -151,7 +157,9 @@ class Chain:
                         continue
                     before = [w.run for name in step.after for w in made[name]]
                     upstream, after = self._look.before(before)
-                    done.extend(submitter.submit(step, chosen, decisions, wishes, upstream, after))
+                    made_now = submitter.submit(step, chosen, decisions, wishes, upstream, after)
+                    for batch in made_now:
+                        done.append(batch)  # noqa: PERF402, those before an error count
             except PangeoHpcError as error:
                 if not done:
                     raise
@@ -159,8 +167,12 @@ class Chain:
         return self.status()
 
     def status(self) -> ChainStatus:
-        """Return the state of every run, with one question to each scheduler."""
-        self._look.settle()
+        """Return the state of every run, with one question to each scheduler.
+
+        An array of which it is not clear whether it was taken counts as not submitted yet.
+        """
+        with suppress(SubmitUnclear):
+            self._settle()
         made = {step.name: works(self.name, step) for step in self._steps}
         found = self._look.standing(work.run for each in made.values() for work in each)
         rows = []
@@ -200,13 +212,15 @@ class Chain:
     def cancel(self) -> list[str]:
         """Cancel every job of the chain that waits or runs; return the names of their runs.
 
-        Raise SchedulerError with the scheduler's words if one was not cancelled.
+        Runs of items and steps that are no longer in the chain are cancelled too. Raise
+        SchedulerError with the scheduler's words if one was not cancelled.
         """
-        self._look.settle()
+        self._settle()
         names = [work.run for step in self._steps for work in works(self.name, step)]
+        names += self._folder.newest()
         alive = {
             name: job
-            for name, (job, status) in self._look.standing(names).items()
+            for name, (job, status) in self._look.standing(dict.fromkeys(names)).items()
             if not status.state.ended and job.id
         }
         self._look.cancel(alive.values())
@@ -229,11 +243,20 @@ class Chain:
         with jobs.alone(self.folder, f"chain {self.name}", hint):
             yield
 
+    def _settle(self) -> None:
+        """Find out what became of submissions, unless somebody is just making one."""
+        if all(batch.settled for batch in self._folder.batches()):
+            return
+        try:
+            with files.lock(self.folder / LOCK, timeout=0):
+                self._look.settle()
+        except TimeoutError:
+            return
+
     def _decide(
         self,
     ) -> tuple[dict[str, Decision], dict[str, chain_plan.Wish], dict[str, list[Work]]]:
         """Return what is done with each run, what each is to compute, and the runs of each step."""
-        self._look.settle()
         steps = chain_check.in_order(self._steps)
         made = {step.name: works(self.name, step) for step in steps}
         after = chain_check.followed(steps, made)

@@ -14,9 +14,10 @@ from pangeo_hpc import processes
 def main(arguments: list[str]) -> None:
     """Tie our life to that of the parent, and become ipykernel."""
     processes.end_with(int(arguments[0]))
-    from ipykernel import kernelapp
+    from ipykernel import iostream, kernelapp
 
-    kernelapp.IOPubThread = _private(kernelapp.IOPubThread, f"ipc://{arguments[1]}/children")
+    output = _private(iostream.IOPubThread, f"ipc://{arguments[1]}/children")
+    setattr(kernelapp, iostream.IOPubThread.__name__, output)
     kernelapp.launch_new_instance(argv=arguments[2:])
 
 
@@ -29,7 +30,7 @@ def _private(base: Any, address: str) -> Any:
     import zmq
     from zmq.eventloop.zmqstream import ZMQStream
 
-    class Output(base):  # type: ignore[misc]
+    class Output(base):
         def _setup_pipe_in(self) -> None:
             self._pipe_uuid = os.urandom(16)
             pipe = self.socket.context.socket(zmq.PULL)

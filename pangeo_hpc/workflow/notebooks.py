@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Any]:
     with files.refusals(path):
         text = path.read_bytes()
     try:
-        notebook = json.loads(text)
+        notebook: dict[str, Any] = json.loads(text)
     except ValueError as error:
         hint = "is it whole? open and save it in JupyterLab"
         raise UsageError(f"{path} is not valid JSON: {error}", hint=hint) from error

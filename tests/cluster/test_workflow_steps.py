@@ -227,3 +227,36 @@ def test_after_runs_and_jobs(cli: CommandLine, alice: ClusterUser) -> None:
     os.chown(cli.here / "steps-release", alice.uid, alice.gid)
     cli("runs", "wait", "second")
     cli("submit", second, "--name", "fourth", "--after", "first", "--wait")
+
+
+ITEMS = """\
+import json
+from pangeo_hpc import workflow
+
+chain = workflow.Chain("hard")
+years = chain.step("yearly.ipynb", over=[1990, 1991], parameters={"year": "{item}"}, cores=1)
+chain.step("after.py", after=years, cores=1)
+chain.submit()
+print(json.dumps(chain.wait(timeout=240).as_dict()))
+"""
+
+
+def test_notebooks_of_an_array_without_home_and_commands(
+    hard_cli: CommandLine, hard_alice: ClusterUser
+) -> None:
+    """Where nodes see neither /home nor Slurm's commands, and nothing is accounted for."""
+    cell = "print('the year is', year + 1)"
+    hard_cli.script("yearly.ipynb", notebook("year = 1", cell))
+    hard_cli.script("after.py", "print('after all')\n")
+    hard_cli.script("hard.py", ITEMS)
+    env = {"PANGEO_HPC_SITE": str(hard_cli.site)}
+    done = hard_alice.run(["python", "hard.py"], cwd=hard_cli.here, env=env, timeout=280)
+    rows = json.loads(done.stdout)["runs"]
+    assert {row["run"]: row["state"] for row in rows} == {
+        "hard.yearly.1990": "completed",
+        "hard.yearly.1991": "completed",
+        "hard.after": "completed",
+    }, done.stdout
+    for year in (1990, 1991):
+        shown = hard_cli.json("runs", "show", f"hard.yearly.{year}")["attempts"][0]
+        assert f"the year is {year + 1}\n" in outputs(Path(shown["notebook"]))

@@ -380,3 +380,26 @@ def test_the_last_record_counts():
     job = parse_history(past(first, batch, last))["12"]
     assert (job.state, job.nodes, job.memory_used) == (JobState.COMPLETED, ("c2",), None)
     assert job.started == datetime.fromtimestamp(1795318500, UTC)
+
+
+@pytest.mark.parametrize(
+    ("state", "waited_for", "reason"),
+    [
+        ("CANCELLED", "Dependency", "DependencyNeverSatisfied"),
+        ("CANCELLED by 1001", "Dependency", ""),
+        ("CANCELLED", "Priority", ""),
+        ("COMPLETED", "Dependency", ""),
+        ("PENDING", "Dependency", "Dependency"),
+    ],
+)
+def test_cancelled_because_it_waited_in_vain(state: str, waited_for: str, reason: str) -> None:
+    """Whom Slurm cancelled itself while it waited for others, it did for that (22.05)."""
+    text = past(f"2|{state}|0:0|alice|compute|0|1|None|2|10||None assigned|{waited_for}")
+    assert parse_history(text)["2"].reason == reason
+
+
+def test_the_queue_says_so_too() -> None:
+    """Without accounting the queue's reason is kept, as long as it has the job."""
+    told = row(State="CANCELLED", Reason="DependencyNeverSatisfied")
+    assert parse_queue(told)["12"].reason == "DependencyNeverSatisfied"
+    assert parse_queue(row(State="CANCELLED", Reason="JobHeldUser"))["12"].reason == ""

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from pangeo_hpc.workflow.chain_steps import labels_of
 from pangeo_hpc.workflow.chain_store import Batch, ChainFolder
 from pangeo_hpc.workflow.chains import Chain
 from tests.unit.workflow.test_notebooks import write
+
+pytestmark = pytest.mark.timeout(400)
 
 SITE = """\
 name: here
@@ -82,7 +85,7 @@ def test_only_what_failed_or_changed_runs_again(place: Path) -> None:
     (place / "broken").write_text("b")
     chain = cmip()
     chain.submit()
-    told = chain.wait(timeout=60)
+    told = chain.wait(timeout=120)
     assert states(told) == ["completed", "completed", "failed", "completed", "cancelled"]
     assert not told.complete
     assert [row.run for row in told.failed] == ["cmip6.member.b", "cmip6.figures"]
@@ -101,7 +104,7 @@ def test_only_what_failed_or_changed_runs_again(place: Path) -> None:
         "complete",
     ]
     chain.submit()
-    told = chain.wait(timeout=60)
+    told = chain.wait(timeout=120)
     assert told.complete
     assert lines(place) == ["cmip6.member.b b", "cmip6.figures 1990"]
     assert [row.attempt for row in told.rows] == [1, 1, 2, 1, 2]
@@ -109,13 +112,31 @@ def test_only_what_failed_or_changed_runs_again(place: Path) -> None:
     assert lines(place) == []
     (place / "member.py").write_text(f"{NOTE}# changed\n")
     chain.submit()
-    assert chain.wait(timeout=60).complete
+    assert chain.wait(timeout=120).complete
     assert sorted(lines(place)[:3]) == [f"cmip6.member.{item} {item}" for item in "abc"]
     # a changed item: only what is new, and what follows it
     chain = cmip(over=["a", "b", "d"])
     chain.submit()
-    assert chain.wait(timeout=60).complete
+    assert chain.wait(timeout=120).complete
     assert lines(place) == ["cmip6.member.d d", "cmip6.figures 1990"]
+
+
+def test_an_item_that_stopped_in_time(place: Path) -> None:
+    """75 is told as what it is; the next submission goes on with it, and what follows it."""
+    (place / "member.py").write_text(NOTE.replace("sys.exit(3)", "sys.exit(75)"))
+    (place / "broken").write_text("c")
+    chain = cmip()
+    chain.submit()
+    told = chain.wait(timeout=120)
+    assert told.rows[3].exit_code == 75
+    assert str(told.rows[3].reason).startswith("stopped in time")
+    (place / "broken").unlink()
+    made = chain.plan().decisions
+    assert [run for run, each in made.items() if each.submits] == [
+        "cmip6.member.c",
+        "cmip6.figures",
+    ]
+    assert not made["cmip6.member.c"].afresh
 
 
 def test_elements_are_runs_as_all_others(place: Path, capsys: Any) -> None:
@@ -126,7 +147,7 @@ def test_elements_are_runs_as_all_others(place: Path, capsys: Any) -> None:
     (place / "member.py").write_text(f"import sys\nprint('this is', sys.argv[1])\n{NOTE}")
     chain = cmip()
     chain.submit()
-    told = {row.run: row for row in chain.wait(timeout=60).rows}
+    told = {row.run: row for row in chain.wait(timeout=120).rows}
     assert call(["runs", "show", "cmip6.member.b", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     (attempt,) = shown["attempts"]
@@ -136,8 +157,30 @@ def test_elements_are_runs_as_all_others(place: Path, capsys: Any) -> None:
     assert shown["arguments"] == ["b"]
     assert call(["submit", "prepare.py", "--name", "x", "--after", "cmip6.member.b"]) == 2
     assert "run cmip6.member.b did not succeed (failed" in capsys.readouterr().err
+    for whole in ("cmip6.member", "cmip6"):
+        assert call(["submit", "prepare.py", "--name", "x", "--after", whole]) == 2
+        assert "run cmip6.member.b did not succeed (failed" in capsys.readouterr().err
     waits = ["submit", "prepare.py", "--name", "x", "--after", "cmip6.member.a,cmip6.prepare"]
     assert call([*waits, "--wait"]) == 0
+
+
+def test_after_a_step(place: Path, capsys: Any) -> None:
+    """A step of several items, or a whole chain, is waited for by one name: an array as a whole."""
+    from pangeo_hpc.cli.main import call
+
+    (place / "prepare.py").write_text(
+        f"import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n{NOTE}"
+    )
+    chain = cmip()
+    chain.submit()
+    for named, ids in (("cmip6.member", "2"), ("cmip6", "1,2,3"), ("cmip6.prepare", "1")):
+        assert call(["submit", "figures.py", "--name", "x", "--after", named, "--dry-run"]) == 0
+        assert f"#LOCAL --after={ids}\n" in capsys.readouterr().out
+    assert call(["submit", "figures.py", "--name", "x", "--after", "cmip6.membr", "--dry-run"]) == 2
+    (place / "go").touch()
+    assert chain.wait(timeout=120).complete
+    assert call(["submit", "figures.py", "--name", "x", "--after", "cmip6", "--dry-run"]) == 0
+    assert "--after" not in capsys.readouterr().out
 
 
 def test_everything_wrong_is_told_at_once(place: Path) -> None:
@@ -153,6 +196,7 @@ def test_everything_wrong_is_told_at_once(place: Path) -> None:
     chain.step("prepare.py", name="twice", over=["a", "a"])
     chain.step("prepare.py", name="twice")
     chain.step("prepare.py", name="elsewhere", node_type="pbs", after="member")
+    chain.step("prepare.py", name="member.a")
     with pytest.raises(RequestRefused) as caught:
         chain.submit()
     told = [f"{problem.path}: {problem.text}" for problem in caught.value.problems]
@@ -167,6 +211,7 @@ def test_everything_wrong_is_told_at_once(place: Path) -> None:
         "has no cell that takes parameters",
         "empty.over: there are no items",
         "twice.over: 2 items would be run wrong.twice.a",
+        "member.a: shares run wrong.member.a with step member",
     ):
         assert [line for line in told if words in line], (words, told)
     assert not chain.folder.exists()
@@ -249,7 +294,7 @@ def test_a_submission_that_fails_in_the_middle(place: Path) -> None:
     told = chain.status()
     assert [row.state is None for row in told.rows] == [False, True, True, True, True]
     chain.submit()
-    assert chain.wait(timeout=60).complete
+    assert chain.wait(timeout=120).complete
     assert sorted(lines(place)) == sorted(
         ["cmip6.prepare", "cmip6.figures 1990", *(f"cmip6.member.{i} {i}" for i in "abc")]
     )
@@ -270,7 +315,7 @@ def test_ended_between_submission_and_its_note(place: Path, which: int) -> None:
         cmip(runner=Fails(which, after=True)).submit()
     chain = cmip()
     chain.submit()
-    told = chain.wait(timeout=60)
+    told = chain.wait(timeout=120)
     assert told.complete, str(told)
     assert [row.attempt for row in told.rows] == [1] * 5
     assert sorted(lines(place)) == sorted(
@@ -286,7 +331,7 @@ def test_ended_before_the_submission(place: Path) -> None:
     Batch(folder=place_of, step="prepare", entries=(), upstream={}, array=True).write()
     chain.submit()
     assert Batch.read(place_of).void
-    assert chain.wait(timeout=60).complete
+    assert chain.wait(timeout=120).complete
 
 
 def test_an_unclear_submission_is_not_repeated(place: Path, monkeypatch: Any) -> None:
@@ -298,22 +343,45 @@ def test_an_unclear_submission_is_not_repeated(place: Path, monkeypatch: Any) ->
     with pytest.raises(SubmitUnclear):
         cmip(runner=count).submit()
     assert count.count == 0
+    told = cmip().status()
+    assert [row.state is None for row in told.rows] == [False, True, True, True, True]
+
+
+def test_two_submit_at_once(place: Path) -> None:
+    """Whoever comes second finds all of it there; who only looks does not disturb."""
+    count, looked = Fails(), []
+
+    def runner(command: Command) -> Result:
+        if "submit" in command.argv:
+            looked.append(cmip().status())
+        return count(command)
+
+    chains = [cmip(runner=runner), cmip(runner=runner)]
+    with ThreadPoolExecutor() as pool:
+        told = list(pool.map(lambda chain: chain.submit(), chains))
+    assert count.count == 3
+    assert [row.job for row in told[0].rows] == [row.job for row in told[1].rows]
+    assert [row.state is None for row in looked[0].rows] == [True] * 5
+    assert chains[0].wait(timeout=120).complete
+    assert len(lines(place)) == 5
 
 
 def test_cancel_and_go_on(place: Path) -> None:
     """Cancelled whole, and submitted again it goes on."""
     (place / "prepare.py").write_text(f"import time\n{NOTE}time.sleep(600)\n")
-    chain = cmip()
+    chain = cmip(over=["a", "b", "c", "d"])
     chain.submit()
+    # one that is no longer an item is cancelled with the others
+    chain = cmip()
     cancelled = chain.cancel()
-    assert "cmip6.prepare" in cancelled
-    told = chain.wait(timeout=60)
+    assert {"cmip6.prepare", "cmip6.member.a", "cmip6.member.d"} <= set(cancelled)
+    told = chain.wait(timeout=120)
     assert set(states(told)) == {"cancelled"}
     assert chain.cancel() == []
     lines(place)
     (place / "prepare.py").write_text(NOTE)
     chain.submit()
-    assert chain.wait(timeout=60).complete
+    assert chain.wait(timeout=120).complete
 
 
 def test_a_step_that_runs_and_changed(place: Path) -> None:
@@ -328,7 +396,7 @@ def test_a_step_that_runs_and_changed(place: Path) -> None:
         chain.submit()
     assert "chain.cancel()" in str(caught.value)
     chain.cancel()
-    chain.wait(timeout=60)
+    chain.wait(timeout=120)
 
 
 def test_larger_than_an_array(place: Path, monkeypatch: Any) -> None:
@@ -345,7 +413,7 @@ def test_larger_than_an_array(place: Path, monkeypatch: Any) -> None:
     job = Job.read(runs.RunFolder(home / "cmip6.figures").attempt(1))
     assert "--after=2,3,4" in (job.folder / "job.sh").read_text()
     (place / "go").touch()
-    assert chain.wait(timeout=60).complete
+    assert chain.wait(timeout=120).complete
     assert lines(place)[-1] == "cmip6.figures 1990"
 
 

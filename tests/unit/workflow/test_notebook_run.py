@@ -17,7 +17,7 @@ from pangeo_hpc.workflow.notebook_run import _code_of
 from tests.unit.workflow.conftest import ROOT
 from tests.unit.workflow.test_notebooks import write
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 Begin = Callable[..., "subprocess.Popen[str]"]
 
@@ -51,11 +51,11 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=180)
     return process.returncode, out, err
 
 
-def until(true: Callable[[], object], seconds: float = 60) -> None:
+def until(true: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
