@@ -20,7 +20,7 @@ from pangeo_hpc.workflow.follow import follow
 class Script:
     """A program to run: a Python file, its arguments, its environment and the run's name.
 
-    It runs in `directory`, by default the present one, with some more `variables`.
+    It runs in `directory`, by default the present one, with some more variables (`exports`).
     """
 
     path: Path
@@ -28,7 +28,7 @@ class Script:
     environment: str | None = None
     name: str | None = None
     directory: Path | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    exports: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run_name(self) -> str:
@@ -77,7 +77,7 @@ def request_for(
             **environment.variables,
             **variables(site, person, place, attempt, force=force),
             "PYTHONUNBUFFERED": "1",
-            **script.variables,
+            **script.exports,
         },
         working_directory=script.directory or Path.cwd(),
         folder=place.attempt(attempt),

@@ -153,7 +153,7 @@ class Run:
         if "://" in str(name):
             self._inputs[str(name)] = "a URL"
             return str(name)
-        path = self._redirect.input(self._below_scratch(name))
+        path = self._input_place(name)
         self._inputs[str(path)] = admit(name, path)
         return path
 
@@ -162,6 +162,9 @@ class Run:
         if "://" in str(name):
             raise UsageError(f"{name} is a URL", hint="outputs are written below scratch")
         return self._redirect.output(self._below_scratch(name))
+
+    def _input_place(self, name: str | Path) -> Path:
+        return self._redirect.input(self._below_scratch(name))
 
     def _below_scratch(self, name: str | Path) -> Path:
         return scratch.path(name, site=None if self._asked_site is None else self._site())
