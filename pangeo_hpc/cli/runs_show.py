@@ -83,9 +83,12 @@ def find(our: Here, reference: str) -> "RunFolder":
 def gathered(our: Here, folder: "RunFolder") -> dict[str, Any]:
     """Return everything that is known of a run; its jobs are looked up."""
     from pangeo_hpc.workflow.report_facts import gather
+    from pangeo_hpc.workflow.report_workers import settle
 
     found = states(our, folder.jobs())
-    return gather(folder, folder.jobs(), found)
+    attempts = folder.jobs()
+    settle(our.site, our.person, attempts, found)
+    return gather(folder, attempts, found)
 
 
 def hours_of(value: float | None) -> str | None:

@@ -22,7 +22,7 @@ class Script:
     """A program to run: a Python file or a notebook, its arguments, and the run's name.
 
     The arguments of a notebook are its parameters, as ``name=value``. It runs in `directory`, by
-    default the present one, with some more `variables`.
+    default the present one, with some more variables (`exports`).
     """
 
     path: Path
@@ -30,7 +30,7 @@ class Script:
     environment: str | None = None
     name: str | None = None
     directory: Path | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    exports: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run_name(self) -> str:
@@ -99,7 +99,7 @@ def request_for(
             **environment.variables,
             **variables(site, person, place, attempt, force=force),
             "PYTHONUNBUFFERED": "1",
-            **script.variables,
+            **script.exports,
         },
         working_directory=script.directory or Path.cwd(),
         folder=place.attempt(attempt),

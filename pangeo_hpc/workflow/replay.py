@@ -98,7 +98,7 @@ def prepare(
         name=name,
         directory=directory,
         # what the script imports lies beside the original
-        variables={"PYTHONPATH": str(original.parent)},
+        exports={"PYTHONPATH": str(original.parent)},
     )
     ask, notes = _ask(then, place, told)
     found = Replay(

@@ -140,8 +140,7 @@ def meters(attempts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         peaks, limits = told.get("peaks") or {}, told.get("limits") or {}
         if peaks:
             worker = max(peaks, key=lambda name: peaks[name])
-            words = f"{label}, worker {worker}"
-            found.append(_meter(words, peaks[worker], limits.get(worker)))
+            found.append(_meter(f"{label}, its largest worker", peaks[worker], limits.get(worker)))
     return found
 
 

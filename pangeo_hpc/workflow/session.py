@@ -158,18 +158,18 @@ class Run:
         mapper. Whether the input was replaced is noticed by the next attempt. Raise UsageError if
         it is not there, or is a store that another run has not finished.
         """
-        found = find(name, self._read_from, self._site, storage_options)
+        found = find(name, self._input_place, self._site, storage_options)
         self._inputs[found.key] = found.identity
         return found.place
-
-    def _read_from(self, name: str | Path) -> Path:
-        return self._redirect.input(self._below_scratch(name))
 
     def output(self, name: str | Path) -> Path:
         """Return where an output of this name goes: below scratch, or its absolute path."""
         if "://" in str(name):
             raise UsageError(f"{name} is a URL", hint="outputs are written below scratch")
         return self._redirect.output(self._below_scratch(name))
+
+    def _input_place(self, name: str | Path) -> Path:
+        return self._redirect.input(self._below_scratch(name))
 
     def _below_scratch(self, name: str | Path) -> Path:
         return scratch.path(name, site=None if self._asked_site is None else self._site())

@@ -111,6 +111,7 @@ def here(tmp_path: Path) -> Here:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_script_as_it_was(here: Here) -> None:
     """The kept script runs, though it was changed since, and it finds what it imports."""
     (here.project / "beside.py").write_text("FACTOR = 2\n")

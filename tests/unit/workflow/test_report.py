@@ -13,8 +13,10 @@ import pytest
 import xarray as xr
 
 from pangeo_hpc.jobs import Job
+from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.schedulers.base import JobState, JobStatus
-from pangeo_hpc.workflow import report_picture
+from pangeo_hpc.site import current_person, load_site
+from pangeo_hpc.workflow import report_picture, report_workers
 from pangeo_hpc.workflow.report_attempt import attempt_of
 from pangeo_hpc.workflow.report_charts import durations, memory, meters
 from pangeo_hpc.workflow.report_facts import gather, maps, units
@@ -179,6 +181,31 @@ def test_units_maps_and_memory(run: RunFolder) -> None:
     assert (curve.peak, curve.limit, curve.seconds) == (300, 1000, 20.0)
     whole, worker = meters([{**found[0], "memory": 1000}])
     assert (whole["share"], worker["share"]) == (60.0, 30.0)
+
+
+def test_worker_jobs_that_outlived_their_script(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their end is asked for once, and their core-hours are whole from then on."""
+    made = job(run)
+    told = workers(1.0, 0.0, requested=0.5, own="99")
+    started = status(JobState.RUNNING, ended=None)
+    told["units"][0]["job"] = keep(replace(started, id="99"))
+    put(made.folder / "cluster.json", told)
+    asked: list[list[str]] = []
+
+    def answer(_scheduler: Any, ids: list[str], **_: Any) -> dict[str, JobStatus]:
+        asked.append(ids)
+        return {"99": replace(status(), id="99")}
+
+    monkeypatch.setattr(report_workers.jobs, "status", answer)
+    site = load_site("local", environ={"HOME": str(tmp_path), "PATH": ""})
+    for _ in range(2):
+        report_workers.settle(site, current_person(), [made], [status()])
+    assert asked == [["99"]]
+    assert attempt_of(made, status())["core_hours"]["requested"] == 16.0
+    report_workers.settle(site, current_person(), [made], [started])
+    assert len(asked) == 1
 
 
 def test_shares_fill_the_bar() -> None:
