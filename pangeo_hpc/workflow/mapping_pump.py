@@ -24,6 +24,8 @@ _GIVE_UP = timedelta(seconds=8)
 # Items shorter than this (seconds) wait on the workers, so that none is idle between two of them.
 _SHORT, _TINY = 1.0, 0.1
 _PATIENCE = 60.0
+# With so many at work, some are noted together that end within a moment (seconds).
+_MANY, _LINGER = 16, 0.05
 
 
 class Pump:
@@ -111,38 +113,43 @@ class Pump:
             if why and (not self._flying or self._must_end()):
                 self._stop(why)
             if self._flying:
-                self._note(self._collect(_LOOK))
+                self._note(pool.outcomes(self._collect(_LOOK)))
         if self._closed:
-            self._note(self._collect(0.0))
+            self._note(pool.outcomes(self._collect(0.0)))
 
     def _fill(self, pool: Pool) -> str | None:
         """Start what there is room for; return why no more is started, if that is for the time."""
-        room = self._room(pool.width)
-        while self._waiting and self._flying < room:
-            why = self._attempt.signals.asked or self._attempt.deadline.too_late(self._pace)
-            if why:
-                return why
-            item = self._waiting.popleft()
-            self._tries[item.digest] += 1
-            pool.start(item, self._told.put)
-            self._flying += 1
+        room = min(self._room(pool.width) - self._flying, len(self._waiting))
+        if room <= 0:
+            return None
+        why = self._attempt.signals.asked or self._attempt.deadline.too_late(self._pace)
+        if why:
+            return why
+        items = [self._waiting.popleft() for _ in range(room)]
+        self._tries.update(item.digest for item in items)
+        self._flying += len(items)
+        pool.start(items, self._told.put)
         return None
 
     def _room(self, width: int) -> int:
         slowest = self._pace.slowest.total_seconds()
         if not slowest or slowest > _SHORT:
             return width
-        return 2 * width if slowest > _TINY else max(8 * width, 32)
+        return 2 * width if slowest > _TINY else max(16 * width, 64)
 
     def _collect(self, patience: float) -> list[Ended]:
         """Return the tries that have ended, at least one unless none does for a while."""
         found: list[Ended] = []
+        linger = 0.0
         try:
-            ended = self._told.get(timeout=patience)
             while True:
+                ended = self._told.get(timeout=patience if not found else linger)
                 if ended is not None:
                     found.append(ended)
-                ended = self._told.get_nowait()
+                # many that are noted together cost little more than one, while others wait on the
+                # workers; with half of them gone it is time for more
+                many = self._flying > _MANY and len(found) < self._flying // 2
+                linger = _LINGER if many else 0.0
         except queue.Empty:
             return found
 
