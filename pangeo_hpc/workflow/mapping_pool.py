@@ -20,12 +20,16 @@ _DIED = ("KilledWorker",)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one try: what is kept, or the error in one line and its traceback."""
+    """What became of one try: what is kept, or the error in one line and its traceback.
+
+    `died` tells that a worker died, which others that it computed may be the cause of.
+    """
 
     kept: Kept | None
     seconds: float
     error: str = ""
     trace: str = ""
+    died: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,9 +203,10 @@ def _ended(item: Item, future: Any) -> Ended:
     if isinstance(problem, PangeoHpcError) and not isinstance(problem, TaskTooLong):
         return Ended(item, None, problem)
     words = _line(problem)
-    if type(problem).__name__ in _DIED:
+    died = type(problem).__name__ in _DIED
+    if died:
         words = f"its worker died each time, perhaps for lack of memory ({words})"
-    return Ended(item, Outcome(None, 0.0, words, words))
+    return Ended(item, Outcome(None, 0.0, words, words, died))
 
 
 def _pickled(name: str, function: Callable[[Any], Any]) -> bytes:

@@ -52,6 +52,9 @@ class Pump:
         self._attempt, self._ledger, self._open = attempt, ledger, pool
         self._name, self._total, self._made, self._most = name, total, made, tries
         self._waiting = deque(todo)
+        # items whose worker died; each is tried again with nothing beside it
+        self._suspects: deque[Item] = deque()
+        self._alone: set[str] = set()
         self._tries: Counter[str] = Counter()
         self._flying = 0
         self._pace = Pace(done.seconds for done in finished.values())
@@ -108,7 +111,7 @@ class Pump:
                 self._news.notify_all()
 
     def _work(self, pool: Pool) -> None:
-        while (self._waiting or self._flying) and not self._closed:
+        while (self._waiting or self._suspects or self._flying) and not self._closed:
             why = self._fill(pool)
             if why and (not self._flying or self._must_end()):
                 self._stop(why)
@@ -119,6 +122,10 @@ class Pump:
 
     def _fill(self, pool: Pool) -> str | None:
         """Start what there is room for; return why no more is started, if that is for the time."""
+        if self._suspects and not self._waiting and not self._flying:
+            suspect = self._suspects.popleft()
+            self._alone.add(suspect.digest)
+            self._waiting.append(suspect)
         room = min(self._room(pool.width) - self._flying, len(self._waiting))
         if room <= 0:
             return None
@@ -177,11 +184,12 @@ class Pump:
 
     def _failed(self, item: Item, outcome: Outcome) -> None:
         tries = self._tries[item.digest]
-        again = tries < self._most
+        suspect = outcome.died and item.digest not in self._alone
+        again = suspect or (tries < self._most and not outcome.died)
         what = f"try {tries} of {self._most} failed" if self._most > 1 else "failed"
         self._attempt.progress.say(f"{self._name}: {item.label}: {what}: {outcome.error}")
         if again:
-            self._waiting.append(item)
+            (self._suspects if suspect else self._waiting).append(item)
             return
         failure = Failure(item.label, outcome.error, outcome.trace, tries)
         self._ledger.fail(item, failure)
@@ -189,17 +197,21 @@ class Pump:
 
     def _tell(self) -> None:
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        done = self._total - len(self._waiting) - self._flying - len(self.failed)
+        done = self._done()
         self._attempt.progress.count(self._name, done, f"items done{failed}")
         with self._news:
             self._news.notify_all()
+
+    def _done(self) -> int:
+        left = len(self._waiting) + len(self._suspects) + self._flying
+        return self._total - left - len(self.failed)
 
     def _must_end(self) -> bool:
         left = self._attempt.deadline.left()
         return left is not None and left < _GIVE_UP
 
     def _stop(self, why: str) -> None:
-        done = self._total - len(self._waiting) - self._flying - len(self.failed)
+        done = self._done()
         text = (
             f"run {self._attempt.folder.name} stopped in time: {done} of {self._total} items of "
             f"{self._name} are done, {why}"

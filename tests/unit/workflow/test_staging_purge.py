@@ -74,7 +74,8 @@ name: here
 scheduler: local
 user_state: "{here}/state/{{user}}"
 node_types: {{one: {{cores: 1, memory: 1 GiB, walltime: "01:00:00"}}}}
-scratch: {{s: {{root: "{here}", path: "{here}/{{user}}", purge: {{after: 10 days, enforced_by: {by}}}}}}}
+scratch:
+  s: {{root: "{here}", path: "{here}/{{user}}", purge: {{after: 10 days, enforced_by: {by}}}}}
 """
 
 
