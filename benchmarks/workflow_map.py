@@ -15,6 +15,7 @@ same items, two at a time:
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -83,8 +84,6 @@ print(json.dumps([time.monotonic() - began, submitit.__version__]))
 
 def measured(python: str, here: Path, text: str, *words: str, **environ: str) -> list[Any]:
     """Run a script and return what it prints last."""
-    import os
-
     script = here / "bench.py"
     script.write_text(text.replace("{width}", str(WIDTH)))
     done = subprocess.run(
@@ -121,13 +120,10 @@ def main() -> int:
         stock, of = measured(python, here, STOCK, str(options.stock), sleep, logs)
     mine = overhead(first, options.tasks, options.sleep)
     its = overhead(stock, options.stock, options.sleep)
+    words = f"overhead of {options.tasks} items (submitit: scaled)"
     rows = [
         Row("overhead per item, ms", mine, its),
-        Row(
-            f"overhead of {options.tasks} items (submitit: scaled)",
-            *scaled(mine, its, options),
-            "s",
-        ),
+        Row(words, *scaled(mine, its, options), "s"),
         Row("the same items again, ms per item", 1000 * again / options.tasks, its),
     ]
     print(f"overhead only: {options.tasks} tasks that sleep {sleep} s, {WIDTH} at a time")

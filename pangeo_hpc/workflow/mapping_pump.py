@@ -126,11 +126,9 @@ class Pump:
             suspect = self._suspects.popleft()
             self._alone.add(suspect.digest)
             self._waiting.append(suspect)
-        room = min(self._room(pool.width) - self._flying, len(self._waiting))
-        if room <= 0:
-            return None
         why = self._attempt.signals.asked or self._attempt.deadline.too_late(self._pace)
-        if why:
+        room = min(self._room(pool.width) - self._flying, len(self._waiting))
+        if why or room <= 0:
             return why
         items = [self._waiting.popleft() for _ in range(room)]
         self._tries.update(item.digest for item in items)
