@@ -77,11 +77,24 @@ def submit(
             our.face.out(script_text.rstrip())
         return Exit.DONE
     folder, job = launch.launch(our.site, our.person, program, ask, after=jobs_before, force=force)
+    _warn_of_purge(our, folder, job)
     if not wait:
         _tell_submitted(our, folder, job)
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
     return tell_end(our, folder, job, watch(our, folder, job))
+
+
+def _warn_of_purge(our: Here, folder: "RunFolder", job: "Job") -> None:
+    from datetime import timedelta
+
+    from pangeo_hpc.workflow import staging_purge as purge
+
+    attempts = purge.attempts_left(folder.progress, len(folder.attempts()) - 1)
+    lasts = purge.expected(timedelta(seconds=job.request["walltime"]), attempts=attempts)
+    told = purge.warn(our.site, folder.path, lasts)
+    if told:
+        our.face.say(told)
 
 
 def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:

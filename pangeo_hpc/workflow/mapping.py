@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,8 @@ def start(
     name = mapping_function.name_of(function, choices.name)
     made = made_of(attempt, function, choices.key)
     _claim(attempt, name, made)
-    return Results(attempt, function, known(items, choices.item_key), name, made, choices, client)
+    known_items = known(items, choices.item_key)
+    return Results(_Map(attempt, function, known_items, name, made, choices, client))
 
 
 def made_of(attempt: Attempt, function: Callable[[Any], Any], key: str | None) -> dict[str, Any]:
@@ -68,7 +70,34 @@ def made_of(attempt: Attempt, function: Callable[[Any], Any], key: str | None) -
 
 
 class Results(Iterator[Any]):
-    """The results of a map, one after the other."""
+    """The results of a map, one after the other. When nobody has them any more, it ends."""
+
+    def __init__(self, inner: "_Map") -> None:
+        self._map = inner
+
+    def __next__(self) -> Any:
+        """Return the next result; it is computed first, unless it is kept already."""
+        return next(self._map.results)
+
+    def __del__(self) -> None:
+        self._map.close()
+
+    def close(self) -> None:
+        """Compute no more; what is done is kept."""
+        self._map.close()
+
+    def end_with(self, stack: ExitStack) -> None:
+        """Compute no more once a stack of contexts ends."""
+        stack.callback(self._map.close)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Return the items that failed at last, as far as it has come."""
+        return self._map.failures
+
+
+class _Map:
+    """One map while it is computed."""
 
     def __init__(
         self,
@@ -83,15 +112,11 @@ class Results(Iterator[Any]):
         self._attempt, self._function, self._items = attempt, function, items
         self.name, self._made, self._choices, self._client = name, made, choices, client
         self._pump: Pump | None = None
-        self._yielded = self._iterate()
-
-    def __next__(self) -> Any:
-        """Return the next result; it is computed first, unless it is kept already."""
-        return next(self._yielded)
+        self.results = self._iterate()
 
     def close(self) -> None:
         """Compute no more; what is done is kept."""
-        self._yielded.close()
+        self.results.close()
         if self._pump is not None:
             self._pump.close()
 

@@ -4,9 +4,9 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from pangeo_hpc import machine
@@ -20,21 +20,29 @@ _DIED = ("KilledWorker",)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one try: what is kept, or the error in one line and its traceback."""
+    """What became of one try: what is kept, or the error in one line and its traceback.
+
+    `died` tells that a worker died, which others that it computed may be the cause of.
+    """
 
     kept: Kept | None
     seconds: float
     error: str = ""
     trace: str = ""
+    died: bool = False
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of one try as the pool tells it: its outcome, or what ends the whole map."""
+    """The end of one try: its outcome, or what ends the whole map.
+
+    With `future`, the pool can tell which of them, for many tries in one go.
+    """
 
     item: Item
     outcome: Outcome | None
     fatal: BaseException | None = None
+    future: Any = None
 
 
 Tell = Callable[[Ended], None]
@@ -47,8 +55,11 @@ class Pool(Protocol):
     def width(self) -> int:
         """Return how many items are computed at once."""
 
-    def start(self, item: Item, tell: Tell) -> None:
-        """Begin an item, and tell its end from any thread."""
+    def start(self, items: Sequence[Item], tell: Tell) -> None:
+        """Begin items, and tell the end of each from any thread."""
+
+    def outcomes(self, ended: Sequence[Ended]) -> list[Ended]:
+        """Return tries that have ended with their outcomes."""
 
     def close(self) -> None:
         """Begin no more."""
@@ -83,13 +94,18 @@ class Threads:
         self._todo: queue.SimpleQueue[tuple[Item, Tell] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def start(self, item: Item, tell: Tell) -> None:
-        """Compute an item as soon as a thread is free."""
-        if len(self._threads) < self.width:
-            thread = threading.Thread(target=self._work, name="run-map", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._todo.put((item, tell))
+    def start(self, items: Sequence[Item], tell: Tell) -> None:
+        """Compute items as soon as threads are free."""
+        for item in items:
+            if len(self._threads) < self.width:
+                thread = threading.Thread(target=self._work, name="run-map", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._todo.put((item, tell))
+
+    def outcomes(self, ended: Sequence[Ended]) -> list[Ended]:
+        """Return them as they are: they are told with their outcomes."""
+        return list(ended)
 
     def close(self) -> None:
         """Let the threads end after what they are doing."""
@@ -132,20 +148,39 @@ class Workers:
             self._width = max(1, sum(self._client.nthreads().values()))
         return self._width
 
-    def start(self, item: Item, tell: Tell) -> None:
-        """Compute an item on a worker."""
-        self._started += 1
-        key = f"{self._name}-{item.digest[:16]}-{self._place.fence.number}-{self._started}"
-        future = self._client.submit(
-            _compute, self._work, item.value, self._place, item.label, key=key, pure=False
+    def start(self, items: Sequence[Item], tell: Tell) -> None:
+        """Compute items on workers."""
+        # one message to the scheduler for all of them
+        futures = self._client.map(
+            _compute,
+            [item.value for item in items],
+            [item.label for item in items],
+            key=[self._key(item) for item in items],
+            pure=False,
+            work=self._work,
+            place=self._place,
         )
-        self._futures[key] = future
+        for item, future in zip(items, futures, strict=True):
+            self._futures[future.key] = future
+            future.add_done_callback(partial(self._ended, item, tell))
 
-        def ended(future: Any) -> None:
-            self._futures.pop(key, None)
-            tell(_ended(item, future))
+    def _key(self, item: Item) -> str:
+        self._started += 1
+        return f"{self._name}-{item.digest[:16]}-{self._place.fence.number}-{self._started}"
 
-        future.add_done_callback(ended)
+    def _ended(self, item: Item, tell: Tell, future: Any) -> None:
+        self._futures.pop(future.key, None)
+        tell(Ended(item, None, future=future))
+
+    def outcomes(self, ended: Sequence[Ended]) -> list[Ended]:
+        """Fetch the outcomes of tries together: one by one, each takes a message and its answer."""
+        fine = [each for each in ended if each.future.status == "finished"]
+        try:
+            fetched = self._client.gather([each.future for each in fine])
+        except Exception:  # noqa: BLE001, one of them was lost on the way
+            return [_ended(each.item, each.future) for each in ended]
+        known = {id(e): Ended(e.item, o) for e, o in zip(fine, fetched, strict=True)}
+        return [known.get(id(each)) or _ended(each.item, each.future) for each in ended]
 
     def close(self) -> None:
         """Give up what has not ended."""
@@ -168,9 +203,10 @@ def _ended(item: Item, future: Any) -> Ended:
     if isinstance(problem, PangeoHpcError) and not isinstance(problem, TaskTooLong):
         return Ended(item, None, problem)
     words = _line(problem)
-    if type(problem).__name__ in _DIED:
+    died = type(problem).__name__ in _DIED
+    if died:
         words = f"its worker died each time, perhaps for lack of memory ({words})"
-    return Ended(item, Outcome(None, 0.0, words, words))
+    return Ended(item, Outcome(None, 0.0, words, words, died))
 
 
 def _pickled(name: str, function: Callable[[Any], Any]) -> bytes:
@@ -192,7 +228,7 @@ def _unpickled(work: bytes) -> Callable[[Any], Any]:
     return function
 
 
-def _compute(work: bytes, value: Any, place: Place, label: str) -> Outcome:
+def _compute(value: Any, label: str, *, work: bytes, place: Place) -> Outcome:
     """Compute an item on a worker."""
     return compute(_unpickled(work), value, place, label)
 

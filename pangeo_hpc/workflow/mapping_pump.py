@@ -24,6 +24,8 @@ _GIVE_UP = timedelta(seconds=8)
 # Items shorter than this (seconds) wait on the workers, so that none is idle between two of them.
 _SHORT, _TINY = 1.0, 0.1
 _PATIENCE = 60.0
+# With so many at work, some are noted together that end within a moment (seconds).
+_MANY, _LINGER = 16, 0.05
 
 
 class Pump:
@@ -50,6 +52,9 @@ class Pump:
         self._attempt, self._ledger, self._open = attempt, ledger, pool
         self._name, self._total, self._made, self._most = name, total, made, tries
         self._waiting = deque(todo)
+        # items whose worker died; each is tried again with nothing beside it
+        self._suspects: deque[Item] = deque()
+        self._alone: set[str] = set()
         self._tries: Counter[str] = Counter()
         self._flying = 0
         self._pace = Pace(done.seconds for done in finished.values())
@@ -106,43 +111,50 @@ class Pump:
                 self._news.notify_all()
 
     def _work(self, pool: Pool) -> None:
-        while (self._waiting or self._flying) and not self._closed:
+        while (self._waiting or self._suspects or self._flying) and not self._closed:
             why = self._fill(pool)
             if why and (not self._flying or self._must_end()):
                 self._stop(why)
             if self._flying:
-                self._note(self._collect(_LOOK))
+                self._note(pool.outcomes(self._collect(_LOOK)))
         if self._closed:
-            self._note(self._collect(0.0))
+            self._note(pool.outcomes(self._collect(0.0)))
 
     def _fill(self, pool: Pool) -> str | None:
         """Start what there is room for; return why no more is started, if that is for the time."""
-        room = self._room(pool.width)
-        while self._waiting and self._flying < room:
-            why = self._attempt.signals.asked or self._attempt.deadline.too_late(self._pace)
-            if why:
-                return why
-            item = self._waiting.popleft()
-            self._tries[item.digest] += 1
-            pool.start(item, self._told.put)
-            self._flying += 1
+        if self._suspects and not self._waiting and not self._flying:
+            suspect = self._suspects.popleft()
+            self._alone.add(suspect.digest)
+            self._waiting.append(suspect)
+        why = self._attempt.signals.asked or self._attempt.deadline.too_late(self._pace)
+        room = min(self._room(pool.width) - self._flying, len(self._waiting))
+        if why or room <= 0:
+            return why
+        items = [self._waiting.popleft() for _ in range(room)]
+        self._tries.update(item.digest for item in items)
+        self._flying += len(items)
+        pool.start(items, self._told.put)
         return None
 
     def _room(self, width: int) -> int:
         slowest = self._pace.slowest.total_seconds()
         if not slowest or slowest > _SHORT:
             return width
-        return 2 * width if slowest > _TINY else max(8 * width, 32)
+        return 2 * width if slowest > _TINY else max(16 * width, 64)
 
     def _collect(self, patience: float) -> list[Ended]:
         """Return the tries that have ended, at least one unless none does for a while."""
         found: list[Ended] = []
+        linger = 0.0
         try:
-            ended = self._told.get(timeout=patience)
             while True:
+                ended = self._told.get(timeout=patience if not found else linger)
                 if ended is not None:
                     found.append(ended)
-                ended = self._told.get_nowait()
+                # many that are noted together cost little more than one, while others wait on the
+                # workers; with half of them gone it is time for more
+                many = self._flying > _MANY and len(found) < self._flying // 2
+                linger = _LINGER if many else 0.0
         except queue.Empty:
             return found
 
@@ -170,11 +182,12 @@ class Pump:
 
     def _failed(self, item: Item, outcome: Outcome) -> None:
         tries = self._tries[item.digest]
-        again = tries < self._most
+        suspect = outcome.died and item.digest not in self._alone
+        again = suspect or (tries < self._most and not outcome.died)
         what = f"try {tries} of {self._most} failed" if self._most > 1 else "failed"
         self._attempt.progress.say(f"{self._name}: {item.label}: {what}: {outcome.error}")
         if again:
-            self._waiting.append(item)
+            (self._suspects if suspect else self._waiting).append(item)
             return
         failure = Failure(item.label, outcome.error, outcome.trace, tries)
         self._ledger.fail(item, failure)
@@ -182,17 +195,21 @@ class Pump:
 
     def _tell(self) -> None:
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        done = self._total - len(self._waiting) - self._flying - len(self.failed)
+        done = self._done()
         self._attempt.progress.count(self._name, done, f"items done{failed}")
         with self._news:
             self._news.notify_all()
+
+    def _done(self) -> int:
+        left = len(self._waiting) + len(self._suspects) + self._flying
+        return self._total - left - len(self.failed)
 
     def _must_end(self) -> bool:
         left = self._attempt.deadline.left()
         return left is not None and left < _GIVE_UP
 
     def _stop(self, why: str) -> None:
-        done = self._total - len(self._waiting) - self._flying - len(self.failed)
+        done = self._done()
         text = (
             f"run {self._attempt.folder.name} stopped in time: {done} of {self._total} items of "
             f"{self._name} are done, {why}"

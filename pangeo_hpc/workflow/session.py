@@ -250,7 +250,7 @@ class Run:
             on_error=on_error,
         )
         results = mapping.start(self._entered, function, items, choices, self.client)
-        self._stack.callback(results.close)
+        results.end_with(self._stack)
         return results
 
     def stage_out(

@@ -72,7 +72,8 @@ class Folder:
 
     def clear(self) -> None:
         """Remove what is beside the place."""
-        _remove(self._draft)
+        with files.refusals(self.target):
+            _remove(self._draft)
 
     def finish(self, roots: tuple[str, ...]) -> None:  # noqa: ARG002 - a rename needs none
         """Rename the copy into its place."""

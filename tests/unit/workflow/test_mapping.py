@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,10 @@ from pangeo_hpc.errors import MapFailed, RunBusy, StoppedInTime, UsageError
 from pangeo_hpc.workflow import lease, mapping
 from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
+from pangeo_hpc.workflow.mapping_items import Item
+from pangeo_hpc.workflow.mapping_kept import Kept
 from pangeo_hpc.workflow.mapping_ledger import failures
+from pangeo_hpc.workflow.mapping_pool import Ended, Outcome
 from tests.unit.workflow.conftest import Begin
 
 CALLS: Counter[Any] = Counter()
@@ -95,7 +98,7 @@ def test_a_break_keeps_what_is_done(attempt: Begin) -> None:
         assert 3 <= kept < 200
         assert list(run_map(now, square, range(200))) == [n * n for n in range(200)]
         # no more than those that had been begun are computed again
-        assert CALLS.total() <= 200 + 32
+        assert CALLS.total() <= 200 + 64
         assert sorted(CALLS) == list(range(200))
 
 
@@ -324,3 +327,55 @@ def test_slow_loops_do_not_keep_workers_idle(
                 yield value
 
         assert sum(wait()) == sum(n * n for n in range(50))
+
+
+class Dying:
+    """Two places; the worker dies whenever the item 'bad' is on it, with all that is beside it."""
+
+    width = 2
+
+    def __init__(self) -> None:
+        self.tries: list[list[str]] = []
+
+    def start(self, items: Sequence[Item], tell: Callable[[Ended], None]) -> None:
+        names = [item.value for item in items]
+        self.tries.append(names)
+        for item in items:
+            if "bad" in names:
+                tell(Ended(item, Outcome(None, 0.0, "its worker died", "", died=True)))
+            else:
+                tell(Ended(item, Outcome(Kept("json", text=f'"{item.value}"'), 2.0)))
+
+    def outcomes(self, ended: Sequence[Ended]) -> list[Ended]:
+        return list(ended)
+
+    def close(self) -> None:
+        pass
+
+
+def test_items_whose_worker_died_are_tried_alone(
+    attempt: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one which needs too much memory does not take those beside it along."""
+    pool = Dying()
+    monkeypatch.setattr(mapping._Map, "_pool", lambda *_: pool)
+    with attempt() as now:
+        results = run_map(now, str, ["bad", "beside", "c", "d"], on_error="skip")
+        assert list(results) == ["beside", "c", "d"]
+        assert [(each.item, each.tries) for each in results.failures] == [("bad", 2)]
+    assert pool.tries == [["bad", "beside"], ["c", "d"], ["bad"], ["beside"]]
+
+
+def test_items_that_are_too_long_for_the_walltime_are_given_up(
+    attempt: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the last seconds nobody waits for what is still computed."""
+    deadline = Deadline(None)
+
+    class Endless(Dying):
+        def start(self, items: Sequence[Item], tell: Callable[[Ended], None]) -> None:
+            deadline.ends = datetime.now(UTC) + timedelta(seconds=5)
+
+    monkeypatch.setattr(mapping._Map, "_pool", lambda *_: Endless())
+    with attempt(deadline=deadline) as now, pytest.raises(StoppedInTime, match="0 of 2 items"):
+        list(run_map(now, str, ["a", "b"]))

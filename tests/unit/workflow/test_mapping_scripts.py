@@ -53,6 +53,7 @@ def computed(log: Path) -> Counter[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_killed_at_any_moment(scripts: Scripts, folder: Path, tmp_path: Path) -> None:
     """No item that was noted is computed again, none that was half written is taken for done."""
     log = tmp_path / "log"
@@ -119,6 +120,7 @@ DIES = """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_worker_that_dies_by_an_item(scripts: Scripts, folder: Path, tmp_path: Path) -> None:
     """That item has failed after its tries; the others are done, those beside it included."""
     site = tmp_path / "here.yaml"
@@ -146,6 +148,7 @@ UNSENT = """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_function_that_cannot_be_sent(scripts: Scripts, tmp_path: Path) -> None:
     """The run stays in the script, and that is said in one line."""
     site = tmp_path / "here.yaml"
