@@ -5,6 +5,7 @@
 Sample data of CMIP6 are tiled to the size asked for and written as Zarr, as NetCDF without
 compression (which suits CDO best) and with it (as the CMIP6 archive has it). Each operation runs in
 a process of its own, all of them in turn, so many times; the table has the least of each figure.
+On a busy machine only the CPU times can be compared.
 "Computing" begins when packages are imported and the store is open; CDO has no such part, so its
 whole process stands there. With `--nodes`, the operations also run on one and two nodes of a test
 cluster (as root, on Debian), each held to one core.
@@ -37,9 +38,10 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Figures:
-    """What one process took: seconds, bytes, files."""
+    """What one process took: seconds, bytes, files; `cpu` is that of the computing part."""
 
     computing: float
+    cpu: float
     whole: float
     user: float
     system: float
@@ -67,9 +69,11 @@ def run(words: Sequence[str], *, tells: bool) -> Figures:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} failed")
-    told = json.loads(output.splitlines()[-1]) if tells else {"wall": whole, "files": 1}
+    everything = {"wall": whole, "cpu": usage.ru_utime + usage.ru_stime, "files": 1}
+    told = json.loads(output.splitlines()[-1]) if tells else everything
     return Figures(
         told["wall"],
+        told["cpu"],
         whole,
         usage.ru_utime,
         usage.ru_stime,
@@ -103,7 +107,8 @@ def least(some: Sequence[Figures]) -> Figures:
 
 def tell(found: dict[tuple[str, str], Figures], ways: Sequence[str], reading: Figures) -> None:
     """Print a table, with ratios to reading and to CDO."""
-    head = ("computing", "whole", "CPU", "peak", "read", "written", "files", "to reading", "to cdo")
+    head = ("computing", "its CPU", "whole", "its CPU", "peak", "read", "written", "files")
+    head += ("to reading", "CPU", "to cdo", "CPU")
     print(f"{'':26}" + "".join(f"{word:>11}" for word in head))
     print(line("reading alone", reading, reading, None))
     for operation in OPERATIONS:
@@ -115,10 +120,15 @@ def tell(found: dict[tuple[str, str], Figures], ways: Sequence[str], reading: Fi
 
 def line(label: str, one: Figures, reading: Figures, cdo: Figures | None) -> str:
     """Return one line of the table."""
-    cells = [f"{seconds:.2f} s" for seconds in (one.computing, one.whole, one.user + one.system)]
+    seconds = (one.computing, one.cpu, one.whole, one.user + one.system)
+    cells = [f"{each:.2f} s" for each in seconds]
     cells += [f"{amount / MIB:.0f} MiB" for amount in (one.memory, one.read, one.written)]
-    cells += [str(one.files), f"{one.computing / reading.computing:.2f}"]
-    cells += [f"{one.computing / cdo.computing:.2f}" if cdo else "-"]
+    cells.append(str(one.files))
+    for other in (reading, cdo):
+        if other:
+            cells += [f"{one.computing / other.computing:.2f}", f"{one.cpu / other.cpu:.2f}"]
+        else:
+            cells += ["-", "-"]
     return f"{label:26}" + "".join(f"{cell:>11}" for cell in cells)
 
 
@@ -133,10 +143,14 @@ def on_one_machine(field: Field, folder: Path, options: argparse.Namespace) -> N
     for _ in range(options.repeat):
         for operation in OPERATIONS:
             reading.append(once("read", operation, field, folder, options.threads))
-            print(f"reading: {reading[-1].computing:.2f} s", file=sys.stderr)
+            told = f"{reading[-1].computing:.2f} s, {reading[-1].cpu:.2f} s of CPU"
+            print(f"reading: {told}", file=sys.stderr)
             for way in ways:
                 figures = once(way, operation, field, folder, options.threads)
-                print(f"{operation}, {way}: {figures.computing:.2f} s", file=sys.stderr)
+                print(
+                    f"{operation}, {way}: {figures.computing:.2f} s, {figures.cpu:.2f} s of CPU",
+                    file=sys.stderr,
+                )
                 found.setdefault((operation, way), []).append(figures)
     tell({key: least(some) for key, some in found.items()}, ways, least(reading))
     load = os.getloadavg()[0]
