@@ -1,0 +1,100 @@
+"""The field that the reductions are measured on: CMIP6 sample data, tiled to the size asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from pangeo_hpc.demo import data
+
+MODEL = "BCC-ESM1"
+GRID = (192, 288)
+STEPS = 120
+"""Steps in one chunk: ten years."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field in three files: Zarr with its default compression, NetCDF without and with one."""
+
+    zarr: Path
+    netcdf: Path
+    deflated: Path
+    steps: int
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size of its values."""
+        return self.steps * GRID[0] * GRID[1] * 4
+
+
+def make(folder: Path, gib: float) -> Field:
+    """Write the field, of about so many GiB, a decade at a time.
+
+    The monthly temperatures of one model are repeated in time and over the grid; each value has a
+    little noise of its own, since what is repeated would compress to nothing.
+    """
+    series, origin = _series()
+    steps = max(STEPS, round(gib * 2**30 / (GRID[0] * GRID[1] * 4) / STEPS) * STEPS)
+    field = Field(folder / "ta.zarr", folder / "ta.nc", folder / "ta-deflated.nc", steps)
+    _empty(field, origin)
+    store: Any = zarr.open_group(field.zarr, mode="r+")["ta"]
+    import netCDF4
+
+    with netCDF4.Dataset(field.netcdf, "r+") as one, netCDF4.Dataset(field.deflated, "r+") as two:
+        for start, values in _decades(series, steps):
+            where = slice(start, start + len(values))
+            store[where] = values
+            one["ta"][where] = values
+            two["ta"][where] = values
+    return field
+
+
+def _series() -> tuple[np.ndarray[Any, Any], str]:
+    """Return whole years of the months of one model at a level, and where they are from."""
+    root = data.find()
+    if root is None:
+        raise SystemExit(f"the package {data.PACKAGE} is not installed")
+    (files,) = (one for one in data.catalogue(root).models if one.model == MODEL)
+    with xr.open_mfdataset(files.paths, combine="by_coords", chunks=None) as ds:
+        values = ds.ta.isel(plev=0).transpose("time", "lat", "lon").values
+    whole = values[: len(values) // 12 * 12]
+    return whole, f"{data.origin()}: {MODEL}, {len(whole)} months"
+
+
+def _decades(
+    series: np.ndarray[Any, Any], steps: int
+) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+    rng = np.random.default_rng(1)
+    times = (GRID[0] // series.shape[1], GRID[1] // series.shape[2])
+    for start in range(0, steps, STEPS):
+        months = np.arange(start, start + STEPS) % len(series)
+        values = np.tile(series[months], (1, *times))
+        yield start, (values + rng.normal(0, 0.5, values.shape)).astype("f4")
+
+
+def _empty(field: Field, origin: str) -> None:
+    """Write all but the values."""
+    import dask.array
+
+    shape, chunks = (field.steps, *GRID), (STEPS, *GRID)
+    time = xr.date_range(
+        "0001-01-01", periods=field.steps, freq="MS", calendar="noleap", use_cftime=True
+    )
+    lat = ("lat", np.linspace(-90, 90, GRID[0]), {"units": "degrees_north"})
+    lon = ("lon", np.arange(GRID[1]) * 360 / GRID[1], {"units": "degrees_east"})
+    values = dask.array.zeros(shape, chunks=chunks, dtype="f4")
+    ds = xr.Dataset(
+        {"ta": (("time", "lat", "lon"), values, {"units": "K"})},
+        {"time": time, "lat": lat, "lon": lon},
+        {"origin": origin},
+    )
+    options: dict[str, Any] = {"compute": False, "mode": "w"}
+    ds.to_zarr(field.zarr, zarr_format=3, consolidated=False, **options)
+    for path, packed in ((field.netcdf, {}), (field.deflated, {"zlib": True, "complevel": 1})):
+        encoding = {"ta": {"chunksizes": (1, *GRID) if packed else chunks, **packed}}
+        ds.to_netcdf(path, encoding=encoding, **options)
