@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="N", help="The run's name (default: the script's).")
 @click.option("--after", metavar="JOB", multiple=True, help="Start once this job succeeded.")
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@click.option("--keep", is_flag=True, help="Keep what an earlier script or environment made.")
 @click.option("--wait", is_flag=True, help="Wait for the end: exit 0, 1 or 75.")
 @click.option("--dry-run", is_flag=True, help="Print the job script and submit nothing.")
 @json_option
@@ -36,6 +37,7 @@ def submit(
     name: str | None,
     after: tuple[str, ...],
     force: bool,
+    keep: bool,
     wait: bool,
     dry_run: bool,
     environment: str | None,
@@ -48,8 +50,11 @@ def submit(
     from pangeo_hpc.jobs import Ask
     from pangeo_hpc.workflow import launch
 
+    _not_both(force, keep)
     our = here(context, node_type=asked["node_type"], account=asked["account"])
-    program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
+    program = launch.Script(
+        path=script, arguments=arguments, environment=environment, name=name, keep=keep
+    )
     ask = Ask(**asked)
     jobs_before = [_job_id(our, reference) for reference in after]
     if dry_run:
@@ -65,6 +70,14 @@ def submit(
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
     return tell_end(our, folder, job, watch(our, folder, job))
+
+
+def _not_both(force: bool, keep: bool) -> None:
+    from pangeo_hpc.errors import UsageError
+
+    if force and keep:
+        hint = "--force starts over, --keep goes on with what is there"
+        raise UsageError("--force and --keep exclude each other", hint=hint)
 
 
 def _job_id(our: Here, reference: str) -> str:
@@ -98,6 +111,7 @@ def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:
 @click.option("--env", "environment", metavar="E", help="Environment of the site.")
 @click.option("--name", metavar="N", help="The run's name (default: the script's).")
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@click.option("--keep", is_flag=True, help="Keep what an earlier script or environment made.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -106,6 +120,7 @@ def run(
     environment: str | None,
     name: str | None,
     force: bool,
+    keep: bool,
 ) -> int:
     """Run SCRIPT in the job we are in; words after -- are its arguments.
 
@@ -116,13 +131,16 @@ def run(
     from pangeo_hpc.workflow import here as workflow_here
     from pangeo_hpc.workflow import launch
 
+    _not_both(force, keep)
     our = here(context)
     if allocation.current() is None and our.site.scheduler != "local":
         our.face.say(
             f"warning: this is not a job of {our.site.name}; the script computes on this machine\n"
             f"hint: pangeo-hpc submit {script} makes it a job"
         )
-    program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
+    program = launch.Script(
+        path=script, arguments=arguments, environment=environment, name=name, keep=keep
+    )
     ended = workflow_here.run_here(our.site, our.person, program, force=force)
     if ended.signal is not None:
         our.face.say(f"{script} was ended by {signal.Signals(ended.signal).name}")

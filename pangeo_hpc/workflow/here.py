@@ -52,7 +52,7 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
         site, person, script.run_name, script=path, arguments=script.arguments, force=force
     )
     number, place = folder.new_attempt()
-    variables = launch.variables(site, person, folder, number, force=force)
+    variables = launch.variables(site, person, folder, number, force=force) | script.variables
     process = subprocess.Popen(
         _command(environment, [str(environment.python), str(path), *script.arguments]),
         env={**os.environ, **environment.variables, **variables},

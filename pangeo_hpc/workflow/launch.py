@@ -24,6 +24,12 @@ class Script:
     arguments: tuple[str, ...] = ()
     environment: str | None = None
     name: str | None = None
+    keep: bool = False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return what the script is told of how to treat what is there."""
+        return {"PANGEO_HPC_KEEP": "1"} if self.keep else {}
 
     @property
     def run_name(self) -> str:
@@ -71,6 +77,7 @@ def request_for(
         environment={
             **environment.variables,
             **variables(site, person, place, attempt, force=force),
+            **script.variables,
             "PYTHONUNBUFFERED": "1",
         },
         working_directory=Path.cwd(),

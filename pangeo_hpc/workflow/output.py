@@ -129,6 +129,8 @@ class Output:
                 raise UsageError(text, hint="give these steps too, before the new ones")
         with template.stable():
             work = Work(part, todo, had, self.store, self.pieces)
+        self._stop_in_time(result, flight)
+        flight.prepare(work)
         for job in work.jobs:
             while not flight.has_room(job):
                 self._land(flight, result)

@@ -118,9 +118,7 @@ def split(asked: Asked, groups: "Mapping[str, xr.Dataset]") -> dict[str, Asked]:
 
 def new_parts(groups: "Mapping[str, xr.Dataset]", asked: Mapping[str, Asked]) -> list[Part]:
     """Return the parts of an output that is begun now."""
-    return [
-        Part(group, ds, asked[group], decide(ds, asked[group])) for group, ds in groups.items()
-    ]
+    return [Part(group, ds, asked[group], decide(ds, asked[group])) for group, ds in groups.items()]
 
 
 def known_parts(

@@ -100,7 +100,11 @@ class Work:
     """The tasks of all units of a part that are still to be written."""
 
     def __init__(
-        self, part: Part, todo: Sequence[Unit], had: Mapping[str, int], store: DurableStore,
+        self,
+        part: Part,
+        todo: Sequence[Unit],
+        had: Mapping[str, int],
+        store: DurableStore,
         pieces: Path,
     ) -> None:
         """Build the graph.
@@ -164,8 +168,14 @@ class Work:
             self._graphs.append((puts, keys))
 
     def _add(
-        self, values: "da.Array", put: Any, lazy: bool, axis: int, first: int,
-        units: Sequence[Unit], source: "da.Array",
+        self,
+        values: "da.Array",
+        put: Any,
+        lazy: bool,
+        axis: int,
+        first: int,
+        units: Sequence[Unit],
+        source: "da.Array",
     ) -> None:
         puts = _mapped(values, put)
         ends = _ends(values.chunks[axis])
@@ -217,7 +227,9 @@ class Work:
         return found
 
 
-def _with_rows(data: "da.Array", array: "zarr.Array[Any]", axis: int, first: int, begin: int) -> Any:
+def _with_rows(
+    data: "da.Array", array: "zarr.Array[Any]", axis: int, first: int, begin: int
+) -> Any:
     """Return encoded values with the steps of their first file in front that are there already."""
     import dask.array as da
 
