@@ -1,4 +1,4 @@
-"""Several units at work at once, as many as fit in memory: on a Dask cluster, or in threads here."""
+"""Several units at work at once, as many as fit in memory: on a Dask cluster, or in threads."""
 
 import os
 import queue

@@ -50,7 +50,7 @@ class Part:
         return replace(self, layout=self.layout.grown(length), offset=offset)
 
 
-def nodes(data: "xr.Dataset | xr.DataArray | xr.DataTree") -> "dict[str, xr.Dataset]":
+def nodes(data: Any) -> "dict[str, xr.Dataset]":
     """Return the dataset of each group, without how its source was stored.
 
     Raise UsageError for what is no Xarray object, and for an array without a name.
