@@ -229,7 +229,7 @@ def test_a_replaced_input_is_noticed(inside: Path, capfd: pytest.CaptureFixture[
             run.input("in.nc")
             run.write_zarr(ds, "out.zarr")
         said = capfd.readouterr().err
-        assert ("in.nc has changed; 4 units made before are done again" in said) is again
+        assert ("in.nc has changed; 1 unit made before is done again" in said) is again
 
 
 def test_an_array_is_written_under_its_name(inside: Path) -> None:
