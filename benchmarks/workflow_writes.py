@@ -7,8 +7,8 @@ table has medians. Both with a local Dask cluster and with the threads of one pr
 
 What the disk takes to make files durable is printed apart, since plain `to_zarr` leaves that out:
 its files may be gone after a node's crash. `plain, synced` is `to_zarr` into a store that syncs.
-Each write is a process of its own, whose peak memory is told; all have written a little before. Fails if ours takes more than 5 %
-over plain with synced files.
+Each write is a process of its own, whose peak memory is told; all have written a little before.
+Fails if ours takes more than 5 % over plain with synced files.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def write(way: str, with_what: str, size: int, folder: Path) -> Outcome:
         script.write_text(DATA + body + TELL)
         done = subprocess.run(
             [sys.executable, str(script), place, way, with_what, str(size)],
-            env={**os.environ, "PANGEO_HPC_SITE": str(site), "PYTHONPATH": os.getcwd()},
+            env={**os.environ, "PANGEO_HPC_SITE": str(site), "PYTHONPATH": str(Path.cwd())},
             capture_output=True,
             text=True,
             check=False,

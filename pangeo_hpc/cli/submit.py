@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "--after", metavar="JOB", multiple=True, help="Start once this run, or job id, succeeded."
 )
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@click.option("--keep", is_flag=True, help="Keep what an earlier script or environment made.")
 @until_done_options
 @click.option("--wait", is_flag=True, help="Wait for the end: exit 0, 1 or 75.")
 @click.option("--dry-run", is_flag=True, help="Print the job script and submit nothing.")
@@ -40,6 +41,7 @@ def submit(
     name: str | None,
     after: tuple[str, ...],
     force: bool,
+    keep: bool,
     until_done: bool,
     attempts: int | None,
     core_hours: float | None,
@@ -58,8 +60,11 @@ def submit(
     from pangeo_hpc.workflow import launch
     from pangeo_hpc.workflow.after import resolve
 
+    _not_both(force, keep)
     our = here(context, node_type=asked["node_type"], account=asked["account"])
-    program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
+    program = launch.Script(
+        path=script, arguments=arguments, environment=environment, name=name, keep=keep
+    )
     ask = Ask(**asked)
     for warning in launch.warnings(program):
         our.face.say(f"warning: {warning}")
@@ -83,6 +88,14 @@ def submit(
         return Exit.DONE
     our.face.say(f"run {folder.name}: submitted as job {job.id}")
     return tell_end(our, folder, job, watch(our, folder, job))
+
+
+def _not_both(force: bool, keep: bool) -> None:
+    from pangeo_hpc.errors import UsageError
+
+    if force and keep:
+        hint = "--force starts over, --keep goes on with what is there"
+        raise UsageError("--force and --keep exclude each other", hint=hint)
 
 
 def _warn_of_purge(our: Here, folder: "RunFolder", job: "Job") -> None:
@@ -111,6 +124,7 @@ def _tell_submitted(our: Here, folder: "RunFolder", job: "Job") -> None:
 @click.option("--env", "environment", metavar="E", help="Environment of the site.")
 @click.option("--name", metavar="N", help="The run's name (default: the script's).")
 @click.option("--force", is_flag=True, help="Take the run's name over and start it afresh.")
+@click.option("--keep", is_flag=True, help="Keep what an earlier script or environment made.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -119,6 +133,7 @@ def run(
     environment: str | None,
     name: str | None,
     force: bool,
+    keep: bool,
 ) -> int:
     """Run SCRIPT, a Python file or a notebook, in the job we are in.
 
@@ -131,13 +146,16 @@ def run(
     from pangeo_hpc.workflow import here as workflow_here
     from pangeo_hpc.workflow import launch
 
+    _not_both(force, keep)
     our = here(context)
     if allocation.current() is None and our.site.scheduler != "local":
         our.face.say(
             f"warning: this is not a job of {our.site.name}; the script computes on this machine\n"
             f"hint: pangeo-hpc submit {script} makes it a job"
         )
-    program = launch.Script(path=script, arguments=arguments, environment=environment, name=name)
+    program = launch.Script(
+        path=script, arguments=arguments, environment=environment, name=name, keep=keep
+    )
     ended = workflow_here.run_here(our.site, our.person, program, force=force)
     if ended.signal is not None:
         our.face.say(f"{script} was ended by {signal.Signals(ended.signal).name}")

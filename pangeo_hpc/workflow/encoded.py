@@ -55,7 +55,7 @@ def encode(
             safe_chunks=False,
             write_empty=True,
         )
-        backend.store(variables, {}, writer=collected)  # type: ignore[arg-type]
+        backend.store(variables, {}, writer=collected)
     return collected.found
 
 

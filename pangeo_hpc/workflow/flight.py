@@ -1,4 +1,4 @@
-"""Several units at work at once, as many as fit in memory: on a Dask cluster, or in threads here."""
+"""Several units at work at once, as many as fit in memory: on a Dask cluster, or in threads."""
 
 import os
 import queue
@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pangeo_hpc.machine import this_machine
+from pangeo_hpc.workflow.shared import keep_here, keep_there
 from pangeo_hpc.workflow.work import Job, Work
 
 # What computing, packing and compressing a unit takes, in its own size; and the part of the memory
@@ -34,6 +36,7 @@ class Flight:
         self._done: queue.SimpleQueue[tuple[Job, BaseException | None]] = queue.SimpleQueue()
         self._pool: ThreadPoolExecutor | None = None
         self._futures: dict[str, list[Any]] = {}
+        self._kept: list[Any] = []
         self.jobs: dict[str, Job] = {}
         self.most = 0
 
@@ -58,7 +61,17 @@ class Flight:
         threads, memory = self._resources(job)
         ahead = sum(each.files for each in self.jobs.values())
         needed = sum(_COPIES * each.bytes + 2 * each.source for each in flying)
-        return needed <= _SHARE * memory and (ahead < threads + _AHEAD or len(self.jobs) < _AT_LEAST)
+        return needed <= _SHARE * memory and (
+            ahead < threads + _AHEAD or len(self.jobs) < _AT_LEAST
+        )
+
+    def prepare(self, work: Work) -> None:
+        """Compute what most units need before the first of them, where it can be kept."""
+        if self._client is not None and any(job.remote for job in work.jobs):
+            _, memory = self._resources(work.jobs[0])
+            self._kept = keep_there(work, memory, self._client)
+        elif self._client is None and self._get is None:
+            keep_here(work, self._memory, self._in_threads(work.jobs[0]))
 
     def start(self, work: Work, job: Job) -> None:
         """Begin a unit; its end is told by `wait`."""
@@ -96,6 +109,13 @@ class Flight:
         memory = sum(int(each["memory_limit"] or 0) for each in workers.values())
         return threads, memory or self._memory
 
+    def _in_threads(self, job: Job) -> Callable[[Any, list[Any]], Any]:
+        import dask.threaded
+
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads(job), thread_name_prefix="unit")
+        return partial(dask.threaded.get, pool=self._pool)
+
     def _threads(self, job: Job) -> int:
         """Return how many threads of ours may work on files of this size at once."""
         one = _COPIES * job.bytes / max(1, job.files) + 2 * job.source
@@ -114,18 +134,7 @@ class Flight:
         self, work: Work, keys: list[Any], ended: Callable[[BaseException | None], None], job: Job
     ) -> None:
         tasks = work.tasks(keys)
-        get = self._get
-        if get is None:
-            import dask.threaded
-
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(
-                    self._threads(job), thread_name_prefix="unit"
-                )
-            pool = self._pool
-
-            def get(tasks: Any, keys: Any) -> Any:
-                return dask.threaded.get(tasks, keys, pool=pool)
+        get = self._get or self._in_threads(job)
 
         def work_on() -> None:
             try:

@@ -4,6 +4,7 @@ Until the last step is there, the consolidated metadata tell of the old record a
 the store in between reads that.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def _ordered(values: Any) -> bool:
 
 
 def _steps(values: Any) -> list[Any]:
-    return [after - before for before, after in zip(values[:-1], values[1:], strict=True)]
+    return [after - before for before, after in pairwise(values)]
 
 
 def recorded(part: Part, target: Path, length: int) -> "xr.Dataset":
@@ -128,7 +129,8 @@ def recorded(part: Part, target: Path, length: int) -> "xr.Dataset":
     ):
         found = ds.set_coords([name for name in part.ds.coords if name in ds.variables])
         names = [name for name in part.layout.early if name in found.coords]
-        return found[names].isel({dim: slice(length)}).load()
+        kept: xr.Dataset = found[names].isel({dim: slice(length)}).load()
+        return kept
 
 
 def check_grid(record: "xr.Dataset", part: Part) -> None:

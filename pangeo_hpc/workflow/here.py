@@ -54,7 +54,7 @@ def run_here(site: Site, person: Person, script: launch.Script, *, force: bool =
     provenance.note_submission(
         folder.path, place, path, jobs.Ask(), environment=script.environment, directory=Path.cwd()
     )
-    variables = launch.variables(site, person, folder, number, force=force)
+    variables = launch.variables(site, person, folder, number, force=force) | script.variables
     process = subprocess.Popen(
         _command(environment, launch.command(script, environment)),
         env={**os.environ, **environment.variables, **variables},

@@ -31,6 +31,12 @@ class Script:
     name: str | None = None
     directory: Path | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
+    keep: bool = False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return what the script is told of how to treat what is there."""
+        return {"PANGEO_HPC_KEEP": "1"} if self.keep else {}
 
     @property
     def run_name(self) -> str:
@@ -98,6 +104,7 @@ def request_for(
         environment={
             **environment.variables,
             **variables(site, person, place, attempt, force=force),
+            **script.variables,
             "PYTHONUNBUFFERED": "1",
             **script.exports,
         },

@@ -34,8 +34,9 @@ _ENCODING = (
     "_Unsigned",
 )
 
-# Into how many units an output is cut at least, where Dask's chunks allow it.
-_UNITS = 32
+# Into how many units an output is cut at least, where Dask's chunks and the size of files allow it.
+# Of a small one, whose units make no files that stay, so many at most.
+_UNITS, _SMALL_UNITS = 32, 128
 # The chunk of what grows step by step and is written whole, such as the time coordinate.
 _GROWING_CHUNK = 16_384
 
@@ -338,10 +339,11 @@ def _wanted(ds: "xr.Dataset", along: str, by_unit: tuple[str, ...], asked: Asked
     """Return how many steps make good files of the largest variable, in whole Dask chunks."""
     largest = max((ds.variables[name] for name in by_unit), key=lambda each: each.nbytes)
     step = max(1, largest.nbytes // largest.sizes[along])
-    if asked.append:
+    if asked.append or not any(is_lazy(ds.variables[name]) for name in by_unit):
+        # nothing is lost with data that are in memory
         size = SHARD
     elif largest.nbytes <= SHARD:
-        size = largest.nbytes // _UNITS
+        size = largest.nbytes // _SMALL_UNITS
     else:
         size = min(max(largest.nbytes // _UNITS, SHARD), LARGEST_SHARD)
     steps = max(1, math.ceil(size / step))

@@ -54,6 +54,11 @@ class Ledger:
         self.template = {**self.template, **plain(facts)}
         files.write_json(self.directory / "template.json", self.template)
 
+    def sweep(self) -> None:
+        """Remove what a killed attempt left half-written here."""
+        for path in self.directory.rglob(".*.partial"):
+            path.unlink(missing_ok=True)
+
     def finished(self) -> dict[str, dict[str, Any]]:
         """Return the entries of all finished units by their keys."""
         if self.token is None:

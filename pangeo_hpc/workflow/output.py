@@ -51,6 +51,7 @@ class Output:
         self.digest, self._keeps = digest, keeps
         self.store = DurableStore.at(target, attempt.lease.fence)
         self.pieces = template.pieces(target, str(ledger.token))
+        ledger.sweep()
         self.done = ledger.finished()
         gone = incomplete(parts, target, self.pieces, self.done)
         ledger.forget(gone)
@@ -131,6 +132,8 @@ class Output:
                 raise UsageError(text, hint="give these steps too, before the new ones")
         with template.stable():
             work = Work(replace(part, ds=hold(part.ds)), todo, had, self.store, self.pieces)
+        self._stop_in_time(result, flight)
+        flight.prepare(work)
         for job in work.jobs:
             while not flight.has_room(job):
                 self._land(flight, result)
@@ -239,11 +242,11 @@ class Output:
             axis = part.ds.variables[name].dims.index(layout.along)
             values = array[...] if key in self.done else np.empty(array.shape, array.dtype)
             for unit in layout.units():
-                path = found.get((part.key(unit), name))
-                if path is not None:
+                kept = found.get((part.key(unit), name))
+                if kept is not None:
                     place = [slice(None)] * array.ndim
                     place[axis] = slice(unit.start, unit.stop)
-                    values[tuple(place)] = np.load(path, allow_pickle=False)
+                    values[tuple(place)] = np.load(kept, allow_pickle=False)
             self.attempt.lease.check()
             with template.stable(), files.refusals(self.target):
                 array[...] = values

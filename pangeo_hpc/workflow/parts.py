@@ -50,7 +50,7 @@ class Part:
         return replace(self, layout=self.layout.grown(length), offset=offset)
 
 
-def nodes(data: "xr.Dataset | xr.DataArray | xr.DataTree") -> "dict[str, xr.Dataset]":
+def nodes(data: Any) -> "dict[str, xr.Dataset]":
     """Return the dataset of each group, without how its source was stored.
 
     Raise UsageError for what is no Xarray object, and for an array without a name.
@@ -118,9 +118,7 @@ def split(asked: Asked, groups: "Mapping[str, xr.Dataset]") -> dict[str, Asked]:
 
 def new_parts(groups: "Mapping[str, xr.Dataset]", asked: Mapping[str, Asked]) -> list[Part]:
     """Return the parts of an output that is begun now."""
-    return [
-        Part(group, ds, asked[group], decide(ds, asked[group])) for group, ds in groups.items()
-    ]
+    return [Part(group, ds, asked[group], decide(ds, asked[group])) for group, ds in groups.items()]
 
 
 def known_parts(

@@ -18,6 +18,7 @@ from pangeo_hpc.workflow.store import DurableStore
 if TYPE_CHECKING:
     import xarray as xr
 
+
 def loaded(ds: "xr.Dataset", layout: Layout) -> "xr.Dataset":
     """Return a dataset whose early variables are in memory, computed together."""
     import xarray as xr

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import files
-from pangeo_hpc.workflow.encoded import Encoded, as_dask, encode
+from pangeo_hpc.workflow.encoded import as_dask, encode
 from pangeo_hpc.workflow.layout import STATIC, Unit, is_lazy
 from pangeo_hpc.workflow.lease import Fence
 from pangeo_hpc.workflow.parts import Part
@@ -100,7 +100,11 @@ class Work:
     """The tasks of all units of a part that are still to be written."""
 
     def __init__(
-        self, part: Part, todo: Sequence[Unit], had: Mapping[str, int], store: DurableStore,
+        self,
+        part: Part,
+        todo: Sequence[Unit],
+        had: Mapping[str, int],
+        store: DurableStore,
         pieces: Path,
     ) -> None:
         """Build the graph.
@@ -160,12 +164,18 @@ class Work:
             values = _whole_files(data, layout.grids[name].write)
             puts = _mapped(values, _Put(array, (0,) * data.ndim))
             keys = list(_flat(puts.__dask_keys__()))
-            self._note(job, keys, is_lazy(sources[name]), values.nbytes, data)
+            self._note(job, keys, is_lazy(sources[name]), int(values.nbytes), data)
             self._graphs.append((puts, keys))
 
     def _add(
-        self, values: "da.Array", put: Any, lazy: bool, axis: int, first: int,
-        units: Sequence[Unit], source: "da.Array",
+        self,
+        values: "da.Array",
+        put: Any,
+        lazy: bool,
+        axis: int,
+        first: int,
+        units: Sequence[Unit],
+        source: "da.Array",
     ) -> None:
         puts = _mapped(values, put)
         ends = _ends(values.chunks[axis])
@@ -217,7 +227,9 @@ class Work:
         return found
 
 
-def _with_rows(data: "da.Array", array: "zarr.Array[Any]", axis: int, first: int, begin: int) -> Any:
+def _with_rows(
+    data: "da.Array", array: "zarr.Array[Any]", axis: int, first: int, begin: int
+) -> Any:
     """Return encoded values with the steps of their first file in front that are there already."""
     import dask.array as da
 
@@ -234,7 +246,8 @@ def _whole_files(values: "da.Array", write: Sequence[int]) -> "da.Array":
     )
     if chunks == values.chunks:
         return values
-    return values.rechunk(chunks, threshold=1 << 60, method="tasks")
+    whole: da.Array = values.rechunk(chunks, threshold=1 << 60, method="tasks")
+    return whole
 
 
 def _lengths(length: int, size: int) -> tuple[int, ...]:
@@ -243,15 +256,18 @@ def _lengths(length: int, size: int) -> tuple[int, ...]:
 
 
 def _mapped(values: "da.Array", put: Any) -> "da.Array":
+    import dask.array as da
     import numpy as np
 
-    return values.map_blocks(
+    puts: da.Array = da.map_blocks(
         put,
+        values,
         dtype="i8",
         chunks=tuple((1,) * len(lengths) for lengths in values.chunks),
         meta=np.empty((0,) * values.ndim, dtype="i8"),
         name=f"put-{secrets.token_hex(8)}",
     )
+    return puts
 
 
 def _keys_along(array: "da.Array", axis: int) -> list[list[Any]]:

@@ -174,9 +174,9 @@ class _Writing:
         ]
         text = shown(list(dict.fromkeys(told)))
         if self._attempt.keep:
-            self._say(f"{text}; {_units(len(units))} made before are kept")
+            self._say(f"{text}; {_units(len(units))} kept")
             return False
-        self._say(f"{text}; {_units(len(units))} made before are done again")
+        self._say(f"{text}; {_units(len(units))} done again")
         fresh = [k for k in entries if not k.endswith(GATHERED)]
         return len(fresh) == sum(len(keys) for keys in old.values())
 
@@ -222,4 +222,4 @@ def _script(attempt: Attempt) -> Path | None:
 
 
 def _units(number: int) -> str:
-    return f"{number} unit" if number == 1 else f"{number} units"
+    return "1 unit made before is" if number == 1 else f"{number} units made before are"

@@ -95,7 +95,10 @@ def test_small_outputs_are_one_file_a_variable_and_many_units() -> None:
     assert layout.grids["tas"] == Grid((120, 40, 60))
     assert keys(layout)[:2] == [COORDINATES, "unit-000000"]
     assert layout.early == layout.static == ()
-    assert lay(ds.chunk(time=1)).unit == 4, "about thirty units"
+    assert lay(ds.chunk(time=1)).unit == 1
+    many = xr.Dataset({"tas": (("time", "x"), lazy((12_800, 60), (5, 60)))})
+    assert lay(many).unit == 100, "not more than 128"
+    assert lay(many.compute()).unit == 12_800, "nothing is lost with what is in memory"
 
 
 def test_large_outputs_are_shards_of_64_to_256_mib() -> None:

@@ -229,7 +229,7 @@ def test_a_replaced_input_is_noticed(inside: Path, capfd: pytest.CaptureFixture[
             run.input("in.nc")
             run.write_zarr(ds, "out.zarr")
         said = capfd.readouterr().err
-        assert ("in.nc has changed; 4 units made before are done again" in said) is again
+        assert ("in.nc has changed; 1 unit made before is done again" in said) is again
 
 
 def test_an_array_is_written_under_its_name(inside: Path) -> None:
@@ -360,3 +360,35 @@ def test_dask_is_there_while_the_run_is(site: Path, scripts: Scripts, tmp_path: 
     (worker,) = [int(each.name) for each in tmp_path.iterdir() if each.name.isdigit()]
     assert start_ticks(worker) is None
     assert "unit 20 of 20 written" in err
+
+
+def test_keep_reaches_the_script(site: Path, scripts: Scripts, tmp_path: Path) -> None:
+    """`run --keep` goes on beside what an earlier script made; with --force it is no request."""
+    path = scripts.write(START.replace("0.2", "0") + WRITE)
+    words = [sys.executable, "-m", "pangeo_hpc", "run", str(path), "--name", "climatology"]
+
+    def call(*more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*words, *more],
+            env=scripts.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    assert call().returncode == 0
+    path.write_text(path.read_text().replace("da.ones", "da.zeros"))
+    kept = call("--keep")
+    assert kept.returncode == 0, kept.stderr
+    assert "the script has changed; 20 units made before are kept" in kept.stderr
+    (store,) = (tmp_path / "scratch").glob("*/out.zarr")
+    with xr.open_zarr(store) as ds:
+        assert float(ds.tas.min()) == 1.0
+    again = call()
+    assert "the script has changed; 20 units made before are done again" in again.stderr
+    with xr.open_zarr(store) as ds:
+        assert float(ds.tas.max()) == 0.0
+    both = call("--keep", "--force")
+    assert both.returncode == 2
+    assert "exclude each other" in both.stderr
