@@ -6,13 +6,14 @@ is refused with the reason, instead of waiting in the queue for ever.
 
 from collections.abc import Iterable, Sequence
 
-from pangeo_hpc import files, jobs
+from pangeo_hpc import jobs
 from pangeo_hpc.errors import Exit, PangeoHpcError, Problem, RequestRefused, UnknownName
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
+from pangeo_hpc.workflow.until_done_record import Chain
 
 
 def resolve(
@@ -100,13 +101,10 @@ def _of_step(
 def _of_chain(folder: runs.RunFolder, status: JobStatus) -> Problem | None:
     """Return why nothing can wait for a run that goes on in further jobs until it is complete.
 
-    Its jobs stand in `chain.json`: the one that completes it is not known before.
+    Which of its jobs completes it is not known before.
     """
-    try:
-        kept = files.read_json(folder.path / "chain.json")
-    except (FileNotFoundError, ValueError):
-        return None
-    if status.state is JobState.COMPLETED or kept.get("over"):
+    chain = Chain.read(folder)
+    if status.state is JobState.COMPLETED or chain is None or chain.over:
         return None
     text = f"run {folder.name} goes on in further jobs until it is done: which is last is not known"
     hint = f"pangeo-hpc runs wait {folder.name}, and then submit this one"

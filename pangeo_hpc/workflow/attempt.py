@@ -36,6 +36,12 @@ class Attempt:
     maps: dict[str, Any] = field(default_factory=dict)
     staged: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def script(self) -> Path | None:
+        """Return the script of the run, None in an interactive session."""
+        script = self.record.get("script")
+        return Path(script) if script and Path(script).is_absolute() else None
+
 
 @dataclass
 class Written:

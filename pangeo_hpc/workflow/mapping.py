@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pangeo_hpc.errors import MapFailed, UsageError
 from pangeo_hpc.workflow import mapping_function
 from pangeo_hpc.workflow.attempt import Attempt, Written
-from pangeo_hpc.workflow.ledger import differences
+from pangeo_hpc.workflow.digest import changes, digest
 from pangeo_hpc.workflow.mapping_items import Item, known
 from pangeo_hpc.workflow.mapping_kept import Place
 from pangeo_hpc.workflow.mapping_ledger import Done, Failure, MapLedger
@@ -58,15 +58,12 @@ def start(
 
 
 def made_of(attempt: Attempt, function: Callable[[Any], Any], key: str | None) -> dict[str, Any]:
-    """Return what makes a result beside its item: code and inputs, or the author's key."""
-    if key is not None:
-        return {"key": key, "inputs": dict(attempt.inputs)}
-    return {
-        "code": attempt.code,
-        "inputs": dict(attempt.inputs),
-        "function": mapping_function.code_of(function),
-        "taken": mapping_function.taken_by(function),
-    }
+    """Return what makes a result beside its item: as for outputs, and the function itself."""
+    ours = digest(attempt.script, attempt.code, attempt.inputs, key).dump()
+    if key is None:
+        ours["function"] = mapping_function.code_of(function)
+        ours["taken"] = mapping_function.taken_by(function)
+    return ours
 
 
 class Results(Iterator[Any]):
@@ -219,7 +216,8 @@ class _Map:
         there = {digest: done for digest, done in fresh.items() if done.kept.is_there()}
         say = self._attempt.progress.say
         if len(fresh) < len(found) and forced is None:
-            why = "; ".join(_changes(ledger.made(), self._made)) or "something has changed"
+            told = _changes(self._attempt, ledger.made(), self._made)
+            why = "; ".join(told) or "something has changed"
             say(f"{self.name}: {len(found) - len(fresh)} items are computed again: {why}")
         if len(there) < len(fresh):
             lost = len(fresh) - len(there)
@@ -263,21 +261,18 @@ def _claim(attempt: Attempt, name: str, made: Mapping[str, Any]) -> None:
     ours = {key: value for key, value in made.items() if key != "inputs"}
     other = attempt.maps.setdefault(name, ours)
     if other != ours:
-        told = "; ".join(_changes(other, ours))
+        told = "; ".join(_changes(attempt, other, {**ours, "inputs": other.get("inputs") or {}}))
         text = f"run.map has computed something else under the name {name} before: {told}"
         raise UsageError(text, hint='give each of them a name: run.map(…, name="other")')
 
 
-def _changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    told = []
-    for line in differences(was, now):
-        if line.startswith("function"):
-            told.append("the function has changed")
-        elif line.startswith("taken."):
-            told.append(f"{line.removeprefix('taken.').partition(' was ')[0]} has another value")
-        else:
-            told.append(line)
-    return told
+def _changes(attempt: Attempt, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    told = changes(was, now, now.get("packages") or {}, attempt.script)
+    if was.get("function") != now.get("function"):
+        told.append("the function has changed")
+    old, new = was.get("taken") or {}, now.get("taken") or {}
+    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+    return [*told, *(f"{name} has another value" for name in names)]
 
 
 def _digest(made: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def write(
     if asked.append:
         check_first(groups[""], asked.append)
     place = _place(target, group)
-    now = digest(_script(attempt), attempt.code, attempt.inputs, key)
+    now = digest(attempt.script, attempt.code, attempt.inputs, key)
     result = Written(place, 0)
     writing = _Writing(attempt, groups, wishes, place, asked.append, now, result)
     attempt.lease.check()
@@ -167,10 +167,11 @@ class _Writing:
         if not old:
             return False
         units = [key for keys in old.values() for key in keys if not key.endswith(COORDINATES)]
+        now, script = self._now, self._attempt.script
         told = [
             each
             for made in old
-            for each in changes(self._ledger.made_by(made), self._now, _script(self._attempt))
+            for each in changes(self._ledger.made_by(made), now.parts, now.packages, script)
         ]
         text = shown(list(dict.fromkeys(told)))
         if self._attempt.keep:
@@ -214,11 +215,6 @@ def _place(target: Path, group: str | None) -> Path:
     if any(name in ("", ".", "..") or name.startswith("__") for name in names):
         raise RequestRefused([Problem("group", f"{group!r} is no name of a group in Zarr")])
     return target.joinpath(*names)
-
-
-def _script(attempt: Attempt) -> Path | None:
-    script = attempt.record.get("script")
-    return Path(script) if script and Path(script).is_absolute() else None
 
 
 def _units(number: int) -> str:

@@ -1,6 +1,5 @@
 """What `--after` waits for, what it need not wait for, and what it refuses."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,9 @@ from pangeo_hpc.jobs import Job
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import after, follow, runs
+from pangeo_hpc.workflow.holder import moment
+from pangeo_hpc.workflow.until_done import Decision, Limits, Standing
+from pangeo_hpc.workflow.until_done_record import Chain, end
 
 WAITS = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
 
@@ -105,10 +107,11 @@ def test_a_job_of_another_scheduler() -> None:
 def test_a_run_until_done(place: Path) -> None:
     """Which of its jobs completes it is not known; once it is over, it counts as any other."""
     assert call(["submit", "waits.py", "--name", "long"]) == 0
-    kept = runs.RunFolder(runs.home(*where()) / "long").path / "chain.json"
-    kept.write_text(json.dumps({"format": 1, "over": None}))
+    folder = runs.RunFolder(runs.home(*where()) / "long")
+    Chain(limits=Limits(), began=moment(), numbers=(1,), told={}).write(folder)
     (told,) = problems("long")
     assert told.startswith("run long goes on in further jobs")
+    end(folder, Decision(Standing.COMPLETE))
     (place / "go").touch()
     assert call(["runs", "wait", "long"]) == 0
     assert resolved("long") == ()
