@@ -156,7 +156,8 @@ def take(folder: Path, me: Holder, ask: Ask, *, patience: float = PATIENCE) -> L
         if verdict is Verdict.GONE:
             mine = replace(me, number=number + 1)
             if claim(directory, mine):
-                _sweep(folder / "ledger")
+                for kind in ("ledger", "maps"):
+                    _sweep(folder / kind)
                 return Lease(directory, mine)
         elif time.monotonic() >= give_up:
             raise _unknown(folder.name, holder)

@@ -21,6 +21,8 @@ from pangeo_hpc.workflow.until_done import Decision, Limits, Standing, Tried
 
 # Where runs note what is finished, one file for each piece.
 PIECES = ("ledger", "maps")
+# What is there beside pieces, and is no progress.
+_OTHERS = ("digests", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ def tried(
 def _pieces(folder: RunFolder) -> list[int]:
     """Return when each finished piece of a run's work was noted, by the clock of its filesystem."""
     paths = (path for kind in PIECES for path in (folder.path / kind).glob("*/*/*"))
-    kept = (path for path in paths if path.parent.name != "digests")
+    kept = (path for path in paths if path.parent.name not in _OTHERS)
     return [stamp for path in kept if (stamp := _stamp(path)) is not None]
 
 

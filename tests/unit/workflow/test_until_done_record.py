@@ -114,7 +114,7 @@ def test_a_script_without_a_run_keeps_no_pieces(run: RunFolder, attempt: Attempt
 def test_digests_and_drafts_are_no_pieces(run: RunFolder, attempt: Attempt) -> None:
     """Only what a later attempt need not do again counts."""
     job = attempt(0, code=75, ended=5)
-    for name in ("token/.unit-1.json.1f.partial", "digests/ab.json"):
+    for name in ("token/.unit-1.json.1f.partial", "digests/ab.json", "failed/1.json"):
         path = run.path / "ledger" / "out" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
