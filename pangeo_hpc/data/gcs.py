@@ -33,6 +33,7 @@ class SiteGCSFileSystem(GCSFileSystem):
             problem = explained(self.store, error)
             if problem is None:
                 raise
-            raise problem from error
+        # without its cause, which may hold what cannot be pickled: workers send errors on
+        raise problem
 
     call = sync_wrapper(_call)

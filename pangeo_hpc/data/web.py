@@ -39,4 +39,5 @@ class SiteHTTPFileSystem(HTTPFileSystem):
             problem = explained(self.store, told)
             if problem is None:
                 raise
-            raise problem from error
+        # without its cause, which holds what cannot be pickled: workers send errors on
+        raise problem

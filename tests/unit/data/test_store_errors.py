@@ -20,7 +20,13 @@ from tests.unit.data.s3_server import Keys, free_port
 
 
 def refusal(kind, call):
-    """Return what a call is told, which must be one error with a hint, and keep when pickled."""
+    """Return what a call is told, which must be one error with a hint, and keep when pickled.
+
+    With what Dask's workers use, causes are pickled too.
+    """
+    from tblib import pickling_support
+
+    pickling_support.install()
     with pytest.raises(kind) as caught:
         call()
     error = caught.value
