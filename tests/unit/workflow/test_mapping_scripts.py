@@ -48,6 +48,13 @@ KILLED = """
 """
 
 
+def ended(scripts: Scripts, path: Path, **environment: str) -> tuple[int, str, str]:
+    """Run a script with workers to its end, which takes long on a busy machine."""
+    with scripts.start(path, **environment) as process:
+        out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
 def computed(log: Path) -> Counter[int]:
     return Counter(int(line) for line in log.read_text().split()) if log.exists() else Counter()
 
@@ -77,7 +84,7 @@ def test_killed_at_any_moment(scripts: Scripts, folder: Path, tmp_path: Path) ->
         assert all(after[int(label)] == before[int(label)] for label in noted)
         now = {json.loads(each.read_text())["label"] for each in items.glob("*.json")}
         flying += sum((after - before).values()) - len(now - noted)
-    code, out, err = scripts.run(path)
+    code, out, err = ended(scripts, path)
     assert code == 0, err
     assert out == f"total {sum(5 * n + 10 for n in range(0, 24, 3))}\n"
     assert "failed" not in err
@@ -85,7 +92,7 @@ def test_killed_at_any_moment(scripts: Scripts, folder: Path, tmp_path: Path) ->
     # results that the killed attempts had written and not noted are gone
     assert len(list((tmp_path / "scratch" / "members").iterdir())) == 8
     assert len(list((folder / "maps/process/results").iterdir())) == 8
-    code, out, err = scripts.run(path)
+    code, out, err = ended(scripts, path)
     assert code == 0
     assert sum(computed(log).values()) == 24 + flying
     assert "process: 24 of 24 items are there from an earlier attempt" in err
@@ -126,7 +133,7 @@ def test_a_worker_that_dies_by_an_item(scripts: Scripts, folder: Path, tmp_path:
     site = tmp_path / "here.yaml"
     site.write_text(SITE.format(here=tmp_path))
     path = scripts.write(DIES)
-    code, out, err = scripts.run(path, PANGEO_HPC_SITE=str(site), PYTHONWARNINGS="default")
+    code, out, err = ended(scripts, path, PANGEO_HPC_SITE=str(site), PYTHONWARNINGS="default")
     assert code == 1, err
     assert out.split() == ["0", "10", "40", "50"]
     assert "2 of 6 items of process failed after 2 tries each, the others are done:" in err
@@ -153,7 +160,7 @@ def test_a_function_that_cannot_be_sent(scripts: Scripts, tmp_path: Path) -> Non
     """The run stays in the script, and that is said in one line."""
     site = tmp_path / "here.yaml"
     site.write_text(SITE.format(here=tmp_path))
-    code, _, err = scripts.run(scripts.write(UNSENT), PANGEO_HPC_SITE=str(site))
+    code, _, err = ended(scripts, scripts.write(UNSENT), PANGEO_HPC_SITE=str(site))
     assert code == 2, err
     assert "error: the function of map process cannot be sent to workers" in err
     assert "Traceback" not in err
@@ -183,7 +190,7 @@ STOPS = """
 
 def test_it_ends_with_75_before_the_walltime(scripts: Scripts) -> None:
     """As `write_zarr` does, with the number of items that are done."""
-    code, _, err = scripts.run(scripts.write(STOPS))
+    code, _, err = ended(scripts, scripts.write(STOPS))
     assert code == 75, err
     assert "run climatology stopped in time: " in err
     assert "of 2000 items of process are done" in err

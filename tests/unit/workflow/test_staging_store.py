@@ -185,6 +185,7 @@ SCRIPT = """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_killed_in_mid_copy(
     bucket: Any, server: str, scripts: Scripts, store: Path, tmp_path: Path
 ) -> None:
@@ -212,7 +213,9 @@ def test_killed_in_mid_copy(
     checked = {json.loads(line)["key"] for line in done[0].read_text().splitlines() if line}
     first = log.read_text().split()
     log.unlink()
-    code, printed, err = scripts.run(path, **access)
+    with scripts.start(path, **access) as process:
+        printed, err = process.communicate(timeout=300)
+    code = process.returncode
     assert code == 0, err
     assert printed == "s3://alpha-archive/b/out.zarr\n"
     again = log.read_text().split()
