@@ -174,9 +174,8 @@ def main() -> int:
     ways = ("ours", "plain", "synced")
     worst = 0.0
     print(f"{options.size} MiB of float32, {options.times} times in turn, medians")
-    print(
-        f"{'':28}{'seconds':>9}{'ours/it':>9}{'CPU s':>8}{'files':>7}{'MiB made':>10}{'peak MiB':>10}"
-    )
+    heads = f"{'seconds':>9}{'ours/it':>9}{'CPU s':>8}{'files':>7}{'MiB made':>10}{'peak MiB':>10}"
+    print(f"{'':28}{heads}")
     for with_what in ("threads", "cluster"):
         found: dict[str, list[Outcome]] = {way: [] for way in ways}
         for number in range(options.times):
