@@ -63,7 +63,8 @@ STOCK = """
 import warnings
 from contextlib import nullcontext
 import zarr
-from pangeo_hpc.workflow.layout import Asked, decide
+from pangeo_hpc.workflow.cutting import decide
+from pangeo_hpc.workflow.layout import Asked
 from pangeo_hpc.workflow.lease import Fence
 from pangeo_hpc.workflow.store import DurableStore
 from pathlib import Path
