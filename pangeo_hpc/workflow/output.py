@@ -132,12 +132,12 @@ class Output:
                 raise UsageError(text, hint="give these steps too, before the new ones")
         with template.stable():
             work = Work(replace(part, ds=hold(part.ds)), todo, had, self.store, self.pieces)
-        self._stop_in_time(result, flight)
-        flight.prepare(work)
         for job in work.jobs:
             while not flight.has_room(job):
                 self._land(flight, result)
             self._stop_in_time(result, flight)
+            if job is work.jobs[0]:
+                flight.prepare(work)
             if job.key in self.done and not had[job.unit.key] > job.unit.start:
                 # what it has is about to be overwritten
                 self.ledger.forget([job.key])

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pangeo_hpc.errors import Problem, RequestRefused, UsageError
-from pangeo_hpc.workflow.layout import Asked, Layout, Unit, check, conflicts, decide
+from pangeo_hpc.workflow.asked import check, conflicts
+from pangeo_hpc.workflow.cutting import decide
+from pangeo_hpc.workflow.layout import Asked, Layout, Unit
 
 if TYPE_CHECKING:
     import xarray as xr

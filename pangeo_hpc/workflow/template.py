@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc import files
 from pangeo_hpc.errors import UsageError
-from pangeo_hpc.workflow.layout import Layout, early_grid, is_lazy
+from pangeo_hpc.workflow.cutting import early_grid
+from pangeo_hpc.workflow.layout import Layout, is_lazy
 from pangeo_hpc.workflow.lease import Lease
 from pangeo_hpc.workflow.origin import GROUPS, PREFIX, STATE, TOKEN, UNFINISHED, attributes
 from pangeo_hpc.workflow.parts import Part

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pangeo_hpc.errors import RequestRefused, UsageError
 from pangeo_hpc.workflow import growing, output, template
-from pangeo_hpc.workflow.growing import fit
+from pangeo_hpc.workflow.fitting import fit
 from tests.unit.workflow.conftest import Begin, begin_in, put, stamps
 from tests.unit.workflow.test_writing import Broken, failing_from, told
 

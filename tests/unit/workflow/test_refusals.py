@@ -32,7 +32,7 @@ def test_refused_in_the_middle(
     text: str,
     at: int,
 ) -> None:
-    """Wherever it happens, in store or ledger: exit code 5, and the next attempt ends it."""
+    """Wherever it happens, of store or ledger: exit code 5, and the next attempt ends it."""
     sync, seen = os.fsync, [0]
 
     def full(descriptor: int) -> None:
