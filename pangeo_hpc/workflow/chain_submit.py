@@ -12,7 +12,7 @@ from pangeo_hpc.errors import SchedulerError
 from pangeo_hpc.run import Runner, converse, run
 from pangeo_hpc.schedulers.base import JobRequest, Room
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import element, launch, origin, runs
+from pangeo_hpc.workflow import element, launch, origin, provenance, runs
 from pangeo_hpc.workflow.chain_plan import Decision, Wish
 from pangeo_hpc.workflow.chain_steps import Step, Work
 from pangeo_hpc.workflow.chain_store import Batch, ChainFolder, Entry, settle
@@ -63,6 +63,15 @@ class Submitter:
             part = works[begin : begin + most]
             folders = [self._open(work, decisions[work.run]) for work in part]
             claimed = [folder.new_attempt() for folder in folders]
+            for work, folder, (_, place) in zip(part, folders, claimed, strict=True):
+                provenance.note_submission(
+                    folder.path,
+                    place,
+                    launch.check(work.program),
+                    step.ask,
+                    environment=step.environment,
+                    directory=Path.cwd(),
+                )
             entries = tuple(
                 Entry(
                     run=work.run,
