@@ -18,7 +18,7 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobRequest, JobState
 from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import launch, runs
+from pangeo_hpc.workflow import launch, provenance, runs
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.until_done import Limits
 from pangeo_hpc.workflow.until_done_job import OVER
@@ -73,6 +73,7 @@ def launch_chain(
             "directory": str(Path.cwd()),
             "after": list(after),
             "force": f"chain of {began}" if force else None,
+            "keep": script.keep,
         }
         Chain(limits=limits, began=began, told=told).write(folder)
         _submit(site, person, folder, before=[], runner=runner)
@@ -163,13 +164,24 @@ def _submit(
         arguments=tuple(record["arguments"]),
         environment=told["environment"],
         name=folder.name,
+        directory=Path(told["directory"]),
+        keep=told["keep"],
     )
+    ask = jobs.Ask(**told["ask"])
     number, place = folder.new_attempt()
+    provenance.note_submission(
+        folder.path,
+        place,
+        script.path,
+        ask,
+        environment=script.environment,
+        directory=Path(told["directory"]),
+    )
     request = launch.request_for(
         site,
         person,
         script,
-        jobs.Ask(**told["ask"]),
+        ask,
         after=() if chain.numbers else told["after"],
         folder=folder,
         attempt=number,
@@ -178,7 +190,6 @@ def _submit(
     request = replace(
         _prepared(request),
         after_failure=tuple(before),
-        working_directory=Path(told["directory"]),
         environment={**request.environment, **force},
     )
     if chain.numbers:
