@@ -104,14 +104,10 @@ def _git(folder: Path, *words: str) -> str | None:
     return result.stdout if result.returncode == 0 else None
 
 
-def changes(
-    was: Mapping[str, Any],
-    parts: Mapping[str, Any],
-    packages: Mapping[str, str],
-    script: Path | None,
-) -> list[str]:
+def changes(was: Mapping[str, Any], now: Digest, script: Path | None) -> list[str]:
     """Return in words what makes an output otherwise than what the ledger keeps of it."""
     told = []
+    parts = now.parts
     if was.get("key") != parts["key"]:
         told.append(f"key was {was.get('key')!r} and is {parts['key']!r}")
     elif was.get("code") != parts["code"]:
@@ -119,7 +115,7 @@ def changes(
     if was.get("git") != parts["git"] and parts["key"] is None:
         told.append(_of_git(was.get("git") or {}, parts["git"] or {}, script))
     if was.get("environment") != parts["environment"] and parts["key"] is None:
-        told.append(_of_packages(was.get("packages") or {}, packages))
+        told.append(_of_packages(was.get("packages") or {}, now.packages))
     old, new = was.get("inputs") or {}, parts["inputs"]
     for name in dict.fromkeys((*old, *new)):
         if name not in new:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pangeo_hpc.errors import MapFailed, UsageError
 from pangeo_hpc.workflow import mapping_function
 from pangeo_hpc.workflow.attempt import Attempt, Written
-from pangeo_hpc.workflow.digest import changes, digest
+from pangeo_hpc.workflow.digest import Digest, changes, digest
 from pangeo_hpc.workflow.mapping_items import Item, known
 from pangeo_hpc.workflow.mapping_kept import Place
 from pangeo_hpc.workflow.mapping_ledger import Done, Failure, MapLedger
@@ -267,7 +267,7 @@ def _claim(attempt: Attempt, name: str, made: Mapping[str, Any]) -> None:
 
 
 def _changes(attempt: Attempt, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    told = changes(was, now, now.get("packages") or {}, attempt.script)
+    told = changes(was, Digest(now, now["packages"]), attempt.script)
     if was.get("function") != now.get("function"):
         told.append("the function has changed")
     old, new = was.get("taken") or {}, now.get("taken") or {}

@@ -167,11 +167,10 @@ class _Writing:
         if not old:
             return False
         units = [key for keys in old.values() for key in keys if not key.endswith(COORDINATES)]
-        now, script = self._now, self._attempt.script
         told = [
             each
             for made in old
-            for each in changes(self._ledger.made_by(made), now.parts, now.packages, script)
+            for each in changes(self._ledger.made_by(made), self._now, self._attempt.script)
         ]
         text = shown(list(dict.fromkeys(told)))
         if self._attempt.keep:
