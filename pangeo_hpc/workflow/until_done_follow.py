@@ -45,7 +45,8 @@ def look(
     states = follow(site, person, found, runner=runner, patience=patience)
     found = [Job.read(job.folder) for job in found]
     pairs = list(zip(found, states, strict=True))
-    begun = [pair for pair in pairs if began(pair[0]) or pair[1].state in _AT_WORK]
+    # one that runs only to find that the chain is over is no attempt
+    begun = [p for p in pairs if began(p[0]) or (p[1].state in _AT_WORK and not chain.over)]
     alive = [pair for pair in begun if not pair[1].state.ended]
     ended = tried(folder, [pair for pair in begun if pair[1].state.ended], datetime.now(UTC))
     waiting = [pair for pair in pairs if pair not in begun and not pair[1].state.ended]
