@@ -74,6 +74,7 @@ def files_of(store: Path, units: list[int]) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_kill_minus_nine_at_any_moment(scripts: Scripts, folder: Path, tmp_path: Path) -> None:
     """Finished units are neither computed nor written again, and every value is bit-equal."""
     path = scripts.write(SCRIPT)
