@@ -1,7 +1,7 @@
 """The field that the reductions are measured on: CMIP6 sample data, tiled to the size asked for."""
 
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +9,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from benchmarks._reduce_field import GRID, Field, files
 from pangeo_hpc.demo import data
 
 MODEL = "BCC-ESM1"
-GRID = (192, 288)
 STEPS = 120
 """Steps in one chunk: ten years."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field in three files: Zarr with its default compression, NetCDF without and with one."""
-
-    zarr: Path
-    netcdf: Path
-    deflated: Path
-    steps: int
-
-    @property
-    def nbytes(self) -> int:
-        """Return the size of its values."""
-        return self.steps * GRID[0] * GRID[1] * 4
 
 
 def make(folder: Path, gib: float) -> Field:
@@ -40,7 +25,7 @@ def make(folder: Path, gib: float) -> Field:
     """
     series, origin = _series()
     steps = max(STEPS, round(gib * 2**30 / (GRID[0] * GRID[1] * 4) / STEPS) * STEPS)
-    field = Field(folder / "ta.zarr", folder / "ta.nc", folder / "ta-deflated.nc", steps)
+    field = files(folder, steps)
     _empty(field, origin)
     store: Any = zarr.open_group(field.zarr, mode="r+")["ta"]
     import netCDF4
@@ -59,8 +44,8 @@ def _series() -> tuple[np.ndarray[Any, Any], str]:
     root = data.find()
     if root is None:
         raise SystemExit(f"the package {data.PACKAGE} is not installed")
-    (files,) = (one for one in data.catalogue(root).models if one.model == MODEL)
-    with xr.open_mfdataset(files.paths, combine="by_coords", chunks=None) as ds:
+    (found,) = (one for one in data.catalogue(root).models if one.model == MODEL)
+    with xr.open_mfdataset(found.paths, combine="by_coords", chunks=None) as ds:
         values = ds.ta.isel(plev=0).transpose("time", "lat", "lon").values
     whole = values[: len(values) // 12 * 12]
     return whole, f"{data.origin()}: {MODEL}, {len(whole)} months"
@@ -98,3 +83,7 @@ def _empty(field: Field, origin: str) -> None:
     for path, packed in ((field.netcdf, {}), (field.deflated, {"zlib": True, "complevel": 1})):
         encoding = {"ta": {"chunksizes": (1, *GRID) if packed else chunks, **packed}}
         ds.to_netcdf(path, encoding=encoding, **options)
+
+
+if __name__ == "__main__":
+    print(make(Path(sys.argv[1]), float(sys.argv[2])).steps)

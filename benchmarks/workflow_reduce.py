@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks._reduce_child import OPERATIONS
-from benchmarks._reduce_data import Field, make
+from benchmarks._reduce_field import Field, make
 
 CDO = {
     "temporal mean": ["timmean"],
