@@ -211,7 +211,8 @@ class _Map:
         fresh = {
             digest: done
             for digest, done in found.items()
-            if done.made == made and (forced is None or done.forced == forced)
+            if (done.made == made or self._attempt.keep)
+            and (forced is None or done.forced == forced)
         }
         there = {digest: done for digest, done in fresh.items() if done.kept.is_there()}
         say = self._attempt.progress.say
@@ -219,6 +220,9 @@ class _Map:
             told = _changes(self._attempt, ledger.made(), self._made)
             why = "; ".join(told) or "something has changed"
             say(f"{self.name}: {len(found) - len(fresh)} items are computed again: {why}")
+        old = sum(1 for done in fresh.values() if done.made != made)
+        if old:
+            say(f"{self.name}: {old} results of an earlier script, environment or input are kept")
         if len(there) < len(fresh):
             lost = len(fresh) - len(there)
             say(f"{self.name}: {lost} results are no longer there, and are computed again")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from pangeo_hpc import files
@@ -85,7 +84,9 @@ def place_for(
     if isinstance(to, Path) or "/" in text or text.startswith(("~", ".")):
         target = Path(to).expanduser().absolute() / name
         return lambda token: Folder(target, token)
-    filesystem = import_module("pangeo_hpc.data").object_store(text, site())
+    from pangeo_hpc.data import object_store
+
+    filesystem = object_store(text, site())
     return lambda _: Store(filesystem, name.as_posix(), f"{text}:{name.as_posix()}")
 
 

@@ -232,6 +232,17 @@ def test_another_script_or_input_computes_again(
         assert dict.fromkeys((1, 2), 2 if again else 1) == CALLS
 
 
+def test_keep_takes_what_an_earlier_script_made(attempt: Begin) -> None:
+    """And says so; items that are not there are computed by the new one."""
+    with attempt() as now:
+        list(run_map(now, square, [1, 2]))
+    CALLS.clear()
+    with attempt(code="code 2", keep=True) as now:
+        assert list(run_map(now, square, [1, 2, 3])) == [1, 4, 9]
+        assert "2 results of an earlier script, environment or input are kept" in said(now)
+    assert CALLS == {3: 1}
+
+
 def test_force_starts_over_once(attempt: Begin) -> None:
     """Requeued under the same mark it goes on with what that start over has done."""
     for forced, calls in ((None, 1), ("attempt 2", 2), ("attempt 2", 2), (None, 2)):
