@@ -87,9 +87,9 @@ def test_a_scheduler_that_has_gone(folder: runs.RunFolder, capsys: Any) -> None:
 
 
 def test_nothing_to_wait_for(folder: runs.RunFolder, capsys: Any, tmp_path: Path) -> None:
-    """`--after` a run that ran in no job is wrong use, before anything is submitted."""
+    """`--after` a run that computes in no job is wrong use, before anything is submitted."""
     (tmp_path / "next.py").write_text("")
-    attempt(folder, status=0)
+    attempt(folder)
     assert call(["submit", str(tmp_path / "next.py"), "--after", "ndvi"]) == 2
     assert "no job to wait for" in capsys.readouterr().err
 

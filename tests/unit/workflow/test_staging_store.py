@@ -70,7 +70,7 @@ def store(attempt: Begin, tmp_path: Path) -> Path:
     path = tmp_path / "scratch" / "out.zarr"
     ds = xr.Dataset({"tas": (("time", "x"), np.arange(48.0).reshape(12, 4))})
     with attempt() as now:
-        put(now, ds, path, along="time", unit=1)
+        put(now, ds, path, along="time", unit=1, encoding={"tas": {"chunks": (1, 4)}})
     return path
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from getpass import getuser
 from pathlib import Path
@@ -27,6 +28,7 @@ scratch: {{scratch: {{root: {here}, path: "{here}/scratch/{{user}}"}}}}
 SCRIPT = """
 import os, sys, time
 from datetime import UTC, datetime
+import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -42,6 +44,8 @@ def compute(block, block_info=None):
 values = da.from_array(np.arange(24.0 * 3).reshape(24, 3), chunks=(4, 3))
 values = values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0)))
 ds = xr.Dataset({"tas": (("time", "x"), values)})
+# one unit after the other, so that it is known which is at work
+dask.config.set(scheduler="synchronous")
 with workflow.start(cluster=False) as run:
     run.write_zarr(ds, "out.zarr")
 """
@@ -177,6 +181,10 @@ def test_cancelling_ends_the_whole_chain(here: Here) -> None:
     here("runs", "cancel", "script")
     words = here("runs", "wait", "script", code=1)
     assert "failed: cancelled by `pangeo-hpc runs cancel`" in words
+    # the chain is over at once, and the attempt at work a moment later
+    end = time.monotonic() + 60
+    while here.json("runs", "show", "script")["attempts"][0]["state"] != "cancelled":
+        assert time.monotonic() < end
     kept = [json.loads(path.read_text()) for path in sorted(here.run.glob("attempts/*/job.json"))]
     assert [job["final"]["state"] for job in kept] == ["cancelled"] * 3
 
