@@ -125,7 +125,7 @@ BAD = [
     Bad("sumbit ok.py", 2, "did you mean submit?"),
     Bad("submit", 2, "Missing argument"),
     Bad("submit nowhere.py", 2, "nowhere.py is not there"),
-    Bad("submit note.txt", 2, "not a Python script"),
+    Bad("submit note.txt", 2, "neither a Python script nor a notebook"),
     Bad("submit ok.py --node-type compte", 2, "did you mean compute?"),
     Bad("submit ok.py --nodes 5", 2, "more than one job of node type compute may have (4)"),
     Bad("submit ok.py --nodes 0", 2, "not a number of nodes"),
