@@ -17,6 +17,7 @@ UNITS = 6
 SCRIPT = """\
 import os, signal, sys, time
 from datetime import UTC, datetime
+import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -42,6 +43,8 @@ def compute(block, block_info=None):
 count = 400 if how == "slow" else 24
 values = da.from_array(np.arange(count * 3.0).reshape(count, 3), chunks=(4, 3))
 tas = values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0)))
+# one unit after the other, so that it is known which is at work
+dask.config.set(scheduler="synchronous")
 with workflow.start(cluster=False) as run:
     run.write_zarr(xr.Dataset({"tas": (("time", "x"), tas)}), output)
 """
