@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from pangeo_hpc.workflow.origin import (
 )
 from pangeo_hpc.workflow.parts import Part
 from pangeo_hpc.workflow.presence import incomplete
-from pangeo_hpc.workflow.reduce.shared import hold
 from pangeo_hpc.workflow.store import DurableStore, survey
 from pangeo_hpc.workflow.work import Job, Work, piece
 
@@ -131,7 +129,7 @@ class Output:
                 text += f", and what is given begins with step {part.offset}"
                 raise UsageError(text, hint="give these steps too, before the new ones")
         with template.stable():
-            work = Work(replace(part, ds=hold(part.ds)), todo, had, self.store, self.pieces)
+            work = Work(part, todo, had, self.store, self.pieces)
         for job in work.jobs:
             while not flight.has_room(job):
                 self._land(flight, result)

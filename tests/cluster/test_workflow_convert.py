@@ -26,14 +26,16 @@ def months(folder: Path) -> tuple[list[str], xr.Dataset]:
 def test_a_job_converts(cli: CommandLine, alice: ClusterUser) -> None:
     """`data convert` with a node type is a job; what it writes is what the files hold."""
     paths, whole = months(cli.here / "months")
-    plan = cli.json("data", "convert", *paths, "tas.zarr", "--dry-run")
+    plan = cli.json("data", "convert", *paths, "months.zarr", "--dry-run")
     assert (plan["steps"], plan["gaps"], plan["kind"]) == (60, [], "NetCDF")
-    assert not (alice.scratch / "tas.zarr").exists()
-    cli("data", "convert", *paths, "tas.zarr", "--node-type", "compute", "--nodes", "2", "--wait")
-    with xr.open_zarr(alice.scratch / "tas.zarr", chunks=None) as ds:
+    assert not (alice.scratch / "months.zarr").exists()
+    cli(
+        "data", "convert", *paths, "months.zarr", "--node-type", "compute", "--nodes", "2", "--wait"
+    )
+    with xr.open_zarr(alice.scratch / "months.zarr", chunks=None) as ds:
         xr.testing.assert_equal(ds.load(), whole)
-    told = cli.json("data", "inspect", str(alice.scratch / "tas.zarr"))
+    told = cli.json("data", "inspect", str(alice.scratch / "months.zarr"))
     assert (told["state"], told["dims"]["time"]) == ("complete", 60)
-    assert cli.json("runs", "show", "convert-tas")["attempts"][0]["state"] == "completed"
+    assert cli.json("runs", "show", "convert-months")["attempts"][0]["state"] == "completed"
     bad = cli("data", "convert", paths[0], paths[0] + "x", "bad.zarr", "-t", "compute", code=2)
     assert "is not there" in bad.stderr

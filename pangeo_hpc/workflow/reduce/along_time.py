@@ -96,7 +96,7 @@ class AlongTime:
             blocks, here = blocks_of(whole, axis), self._of(groups, axis)
             # a mean of whole numbers is none; of others, it has their type
             dtype = whole.dtype if whole.dtype.kind == "f" else np.dtype(np.float64)
-            mean = graph.grouped_means(blocks, here, dtype, self._how, held=True)
+            mean = graph.grouped_means(blocks, here, dtype, self._how)
             array = graph.subtracted(blocks, mean, here, frame.dtype)
             return xr.Variable(whole.dims, in_memory(array, whole), frame.attrs)
 

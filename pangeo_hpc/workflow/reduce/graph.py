@@ -21,9 +21,6 @@ OUTPUT = 32 * MIB
 # Blocks of so much data in all are kept from the mean to what is less than it, and not read again.
 HELD_AT_MOST = 512 * MIB
 
-# How the names of means begin that are computed once for all units of an output.
-HELD = "reduce-held-"
-
 
 @dataclass(frozen=True)
 class Groups:
@@ -43,13 +40,8 @@ class How:
     only: bool = False
 
 
-def grouped_means(
-    blocks: Blocks, groups: Groups, dtype: np.dtype[Any], how: How, *, held: bool = False
-) -> Any:
-    """Return a Dask array of the means of groups, with the groups where the axis was.
-
-    One that is `held` is computed once where pieces of what uses it are computed one by one.
-    """
+def grouped_means(blocks: Blocks, groups: Groups, dtype: np.dtype[Any], how: How) -> Any:
+    """Return a Dask array of the means of groups, with the groups where the axis was."""
     axis = groups.axis
     starts = blocks.starts[axis]
     codes = [groups.codes[starts[i] : starts[i + 1]] for i in range(len(blocks.chunks[axis]))]
@@ -66,7 +58,7 @@ def grouped_means(
         outputs[(position, *place)] = (members, ranges[position])
     kept = [lengths for i, lengths in enumerate(blocks.chunks) if i != axis]
     chunks = (tuple(last - first for first, last in ranges), *kept)
-    array = _reduced(blocks, partial, outputs, chunks, dtype, how, held)
+    array = _reduced(blocks, partial, outputs, chunks, dtype, how)
     return array if how.only or axis == 0 else np.moveaxis(array, 0, axis)
 
 
@@ -90,7 +82,7 @@ def weighted_means(
         place = (0, *(index[axis] for axis in kept))
         outputs.setdefault(place, ([], (0, 1)))[0].append(index)
     chunks = ((1,), *(blocks.chunks[axis] for axis in kept))
-    return _reduced(blocks, partial, outputs, chunks, dtype, how, held=False)
+    return _reduced(blocks, partial, outputs, chunks, dtype, how)
 
 
 def subtracted(blocks: Blocks, mean: Any, groups: Groups, dtype: np.dtype[Any]) -> Any:
@@ -153,7 +145,6 @@ def _reduced(
     chunks: tuple[tuple[int, ...], ...],
     dtype: np.dtype[Any],
     how: How,
-    held: bool,
 ) -> Any:
     """Return the Dask array of all outputs, each made of some groups of some blocks."""
     import dask.array
@@ -163,7 +154,7 @@ def _reduced(
 
     calls = {index: partial(index) for index in blocks.indices()}
     token = tokenize(blocks.name, list(calls.values()), chunks, dtype, how)
-    name = f"{HELD if held else 'reduce-means-'}{token}"
+    name = f"reduce-means-{token}"
     part, tree = f"reduce-part-{token}", f"reduce-add-{token}"
     tasks: dict[Any, Any] = {}
     for index, (function, arguments, options) in calls.items():
