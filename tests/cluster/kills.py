@@ -259,10 +259,15 @@ class Killed:
         return found
 
     def _release(self) -> bool:
-        """Let a requeued job start at once, which Slurm would delay by two minutes."""
+        """Let a requeued job start at once, which Slurm would delay by two minutes.
+
+        A node that has not yet put away the attempt before fails the next one at its launch, or has
+        it held.
+        """
         state = self._shown("JobState")
         code, _, number = self._shown("ExitCode").partition(":")
-        if state == "FAILED" and (int(number) or int(code) > 128):
+        not_launched = self._shown("RunTime") == "00:00:00"
+        if state == "FAILED" and (int(number) or int(code) > 128 or not_launched):
             with suppress(ClusterError):
                 self.cluster.admin(["scontrol", "requeue", self.job])
             return True
@@ -271,6 +276,8 @@ class Killed:
             # it may just begin by itself
             with suppress(ClusterError):
                 self.cluster.admin(["scontrol", "update", f"jobid={self.job}", "starttime=now"])
+                if "held" in self._shown("Reason"):
+                    self.cluster.admin(["scontrol", "release", self.job])
         return True
 
     def _last_words(self, state: str) -> str:
