@@ -70,7 +70,7 @@ with workflow.start(cluster=False) as run:
     note("begins", number, time.time_ns())
     # small as they are, each unit has files of its own
     files = {"tas": {"chunks": (4, 5, 6)}, "low": {"chunks": (4, 5)}}
-    run.write_zarr(ds, output, encoding=files)
+    run.write_zarr(ds, output, along="time", unit=4, encoding=files)
 """
 
 JOB = """\
