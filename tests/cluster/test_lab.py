@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,10 +76,14 @@ def test_a_lab(cli: CommandLine, alice: ClusterUser, bob: ClusterUser) -> None:
     assert browser.compute(MEAN) == f"{node} 23.0\n"
     scratch = browser.compute("import os; print(os.environ['PANGEO_SCRATCH'])")
     assert scratch == f"{alice.scratch}\n"
-    # as a browser does; the redirection is logged, with the address that was asked for
+    # as a browser does
     page_of = f"http://{browser.place}/?token={browser.token}"
     with urllib.request.urlopen(page_of, timeout=30) as page:
         assert b"JupyterLab" in page.read()
+    # what is not there is logged, with the address that was asked for
+    nothing = page_of.replace("/?", "/api/contents/nothing?")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(nothing, timeout=30)
     nobody_is_told(cli, bob, browser.token)
     job = row(cli)["job"]
     cli("lab", "stop")
@@ -113,7 +118,7 @@ def nobody_is_told(cli: CommandLine, bob: ClusterUser, token: str) -> None:
             continue
     log = Path(told["output"])
     assert "the server listens at" in log.read_text()
-    assert "GET /?token=[secret]" in log.read_text()
+    assert "GET /api/contents/nothing?token=[secret]" in log.read_text()
     assert token not in log.read_text()
     assert token not in (log.parent / "job.sh").read_text()
     for path in (log, log.parent, next(log.parent.glob("token-*")), log.parent / "server.json"):
