@@ -53,9 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SECONDS))
-        # a hub is started beside the daemons of one machine, and needs root there; of Dask, the
-        # first file is enough to see that it works in containers
-        needs_more = item.path.name.startswith(("test_hub", "test_dask_")) or (
+        # a hub is started beside the daemons of one machine, and needs root there; of Dask and
+        # of the workflow, the first file is enough to see that it works in containers
+        needs_more = item.path.name.startswith(("test_hub", "test_dask_", "test_workflow_")) or (
             isinstance(item, pytest.Function) and "hard_cluster" in item.fixturenames
         )
         if needs_more:
