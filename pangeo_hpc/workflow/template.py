@@ -99,7 +99,7 @@ def tell(target: Path, told: Mapping[str, str], lease: Lease) -> None:
     path = target / "zarr.json"
     metadata = files.read_json(path)
     attributes = metadata["attributes"] | told
-    metadata["attributes"] = {k: v for k, v in attributes.items() if told.get(k, v) != ""}
+    metadata["attributes"] = {k: v for k, v in attributes.items() if told.get(k) != ""}
     files.write_json(path, metadata)
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -65,7 +66,9 @@ def left(folder: str) -> list[psutil.Process]:
     for process in psutil.process_iter(["cmdline", "status"]):
         ours = any(folder in word for word in process.info["cmdline"] or ())
         if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found += [process, *process.children(recursive=True)]
+            found.append(process)
+            with suppress(psutil.NoSuchProcess):
+                found += process.children(recursive=True)
     return found
 
 

@@ -83,7 +83,8 @@ def test_jobs_that_follow_failures():
     found = lines(after=("12",), after_failure=("13", "14_2"))
     assert "--dependency=afterok:12,afternotok:13:14_2" in found
     assert "--kill-on-invalid-dep=yes" in found
-    assert not any("kill-on-invalid-dep" in line for line in lines(after=("12",)))
+    assert "--kill-on-invalid-dep=yes" in lines(after=("12",))
+    assert not any("kill-on-invalid-dep" in line for line in lines())
     with pytest.raises(RequestRefused, match=r"after_failure\.0"):
         lines(after_failure=("13 --hold",))
 

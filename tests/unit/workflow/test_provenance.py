@@ -81,7 +81,7 @@ def test_a_killed_attempt_has_its_record(here: Here) -> None:
         def busy() -> float:
             return float(json.loads(costs.read_text())["total"]["core_hours"]["busy"])
 
-        until(lambda: busy() > 0)
+        until(lambda: busy() > 0 and list(folder.path.glob("ledger/*/*/unit-*.json")))
         kill_holder(folder)
         process.communicate()
     assert process.returncode == 137
