@@ -73,13 +73,18 @@ def outputs(folder: RunFolder, newest: dict[str, Any] | None) -> list[dict[str, 
     if newest and not newest.get("ended"):
         for each in newest.get("outputs") or []:
             found.setdefault(each["path"], {}).update({k: v for k, v in each.items() if v})
-    return [_look(each) for each in found.values()]
+    ledgers = units(folder)
+    return [_look(each, ledgers.get(path, [])) for path, each in found.items()]
 
 
-def _look(output: dict[str, Any]) -> dict[str, Any]:
-    """Add what is to be seen of an output now; `done` counts the units that are there."""
+def _look(output: dict[str, Any], ledger: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add what is to be seen of an output now; `done` counts the units that are there.
+
+    What an attempt that was killed said last may be older than its ledger.
+    """
     path = Path(str(output["path"]))
-    done = int(output.get("written") or 0) + int(output.get("skipped") or 0)
+    said = int(output.get("written") or 0) + int(output.get("skipped") or 0)
+    done = max(said, sum(1 for entry in ledger if entry.get("stop") is not None))
     told = {**output, "done": done}
     if "://" in str(output["path"]):
         return told | {"state": "elsewhere"}
