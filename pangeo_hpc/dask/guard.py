@@ -37,9 +37,21 @@ def main(words: Sequence[str]) -> int:
     os.set_blocking(news, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    step = subprocess.Popen(argv)
+    running: list[subprocess.Popen[bytes]] = []
+    told: list[int] = []
+
+    def tell(number: int, _: object) -> None:
+        told.append(number)
+        for each in running:
+            each.terminate()
+
+    # before the step begins: whoever hears from it may tell us to end at once
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: step.terminate())
+        signal.signal(number, tell)
+    step = subprocess.Popen(argv)
+    running.append(step)
+    if told:
+        step.terminate()
     while step.poll() is None:
         if os.getppid() != parent:
             return _end(step)
