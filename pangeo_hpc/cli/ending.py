@@ -1,7 +1,6 @@
 """Follow a run's attempt to its end, and tell how it ended."""
 
 import os
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ def chosen(our: Here, folder: "RunFolder", reference: str = "") -> "Job":
 
     Where all have ended it is the last. Raise UnknownName if there is none.
     """
+    from pangeo_hpc.workflow.follow import standing
     from pangeo_hpc.workflow.runs import same_id
 
     jobs = folder.jobs()
@@ -34,16 +34,6 @@ def chosen(our: Here, folder: "RunFolder", reference: str = "") -> "Job":
         raise UnknownName(f"run {folder.name} was never submitted", hint="pangeo-hpc submit does")
     jobs = [job for job in jobs if job.id and same_id(job.id, reference)] or jobs
     return again(standing(zip(jobs, states(our, jobs), strict=True))[0])
-
-
-def standing(attempts: "Iterable[tuple[Job, JobStatus]]") -> "tuple[Job, JobStatus]":
-    """Return the attempt that stands for its run: the newest that lives, else the last.
-
-    One that waits for another's end stands behind it.
-    """
-    known = list(attempts)
-    alive = [pair for pair in known if not pair[1].state.ended]
-    return ([pair for pair in alive if not pair[1].state.waiting] or alive or known)[-1]
 
 
 def again(job: "Job") -> "Job":

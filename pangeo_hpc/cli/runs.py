@@ -12,7 +12,6 @@ from pangeo_hpc.cli.ending import (
     again,
     chosen,
     end_code,
-    standing,
     states,
     tell_end,
     watch,
@@ -40,6 +39,7 @@ def runs() -> None:
 def list_(context: click.Context) -> None:
     """List your runs on this site with the state of their newest attempt."""
     from pangeo_hpc.workflow import runs as folders
+    from pangeo_hpc.workflow.follow import standing
     from pangeo_hpc.workflow.report_attempt import core_hours
     from pangeo_hpc.workflow.until_done_record import waiting
 

@@ -4,7 +4,7 @@ A job that waits starts once those before it succeeded. One of which it is known
 is refused with the reason, instead of waiting in the queue for ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pangeo_hpc import jobs
 from pangeo_hpc.errors import Exit, PangeoHpcError, Problem, RequestRefused, UnknownName
@@ -12,7 +12,7 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
-from pangeo_hpc.workflow.follow import follow
+from pangeo_hpc.workflow.follow import follow, standing
 from pangeo_hpc.workflow.until_done_record import Chain
 
 
@@ -64,7 +64,7 @@ def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Run
     if not named:
         raise UnknownName(f"run {folder.name} was never submitted", hint="submit it first")
     told = follow(site, person, named, runner=runner)
-    job, status = standing(list(zip(named, told, strict=True)))
+    job, status = standing(zip(named, told, strict=True))
     # an id may have been found just now
     job = jobs.Job.read(job.folder)
     problem = fault(folder.name, job, status, scheduler) or _of_chain(folder, status)
@@ -132,11 +132,6 @@ def _foreign(site: Site, person: Person, job_id: str, scheduler: str, runner: Ru
 
 def _good(status: JobStatus) -> bool:
     return status.state is JobState.COMPLETED
-
-
-def standing(attempts: Sequence[tuple[jobs.Job, JobStatus]]) -> tuple[jobs.Job, JobStatus]:
-    """Return the attempt that stands for its run: the newest that lives, else the last."""
-    return ([pair for pair in attempts if not pair[1].state.ended] or list(attempts))[-1]
 
 
 def fault(name: str, job: jobs.Job, status: JobStatus, scheduler: str) -> Problem | None:

@@ -10,10 +10,9 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
-from pangeo_hpc.workflow.after import standing
 from pangeo_hpc.workflow.chain_plan import Seen
 from pangeo_hpc.workflow.chain_store import Batch, ChainFolder, settle
-from pangeo_hpc.workflow.follow import follow
+from pangeo_hpc.workflow.follow import follow, standing
 
 
 @dataclass(frozen=True)

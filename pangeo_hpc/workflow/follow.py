@@ -1,7 +1,7 @@
 """Follow the attempts of runs, whether they are jobs or plain processes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -37,6 +37,12 @@ def follow(
         _with_reason(answers[i] if i in answers else _of_process(job), job)
         for i, job in enumerate(found)
     ]
+
+
+def standing(attempts: Iterable[tuple[jobs.Job, JobStatus]]) -> tuple[jobs.Job, JobStatus]:
+    """Return the attempt that stands for its run: the newest that lives, else the last."""
+    known = list(attempts)
+    return ([pair for pair in known if not pair[1].state.ended] or known)[-1]
 
 
 def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:

@@ -21,6 +21,7 @@ from pangeo_hpc.allocation import Allocation
 from pangeo_hpc.jobs import Ask
 from pangeo_hpc.workflow import provenance_environment, provenance_git
 from pangeo_hpc.workflow.attempt import Attempt
+from pangeo_hpc.workflow.holder import moment
 from pangeo_hpc.workflow.provenance_inputs import describe
 
 FILE, SUBMITTED, CLUSTER, STARTS = "provenance.json", "submitted.json", "cluster.json", "starts"
@@ -56,7 +57,7 @@ def note_submission(
     keep_site(run, place)
     told = {
         "format": 1,
-        "at": _moment(),
+        "at": moment(),
         "host": socket.gethostname(),
         "script": keep_script(script, place),
         "ask": asked,
@@ -149,7 +150,7 @@ class Notes:
         self.facts |= more
         told = {
             **self.facts,
-            "updated": _moment(),
+            "updated": moment(),
             "first_unit": self._first_unit(),
             "inputs": list(self._inputs.values()),
             "outputs": [_output(each) for each in self.attempt.outputs],
@@ -161,7 +162,7 @@ class Notes:
         """Write down how it ended."""
         words = " ".join(str(error).split())[:_MOST_WORDS] if error is not None else ""
         why = {"error": type(error).__name__, "words": words} if error is not None else None
-        self.write(ended=_moment(), exit_code=status, why=why)
+        self.write(ended=moment(), exit_code=status, why=why)
 
     def _first_unit(self) -> str | None:
         known = [t for each in self.attempt.outputs if (t := getattr(each, "first_unit", None))]
@@ -194,10 +195,6 @@ def _used() -> dict[str, Any]:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"cpu_seconds": round(time.process_time(), 3), "memory_peak": peak}
-
-
-def _moment() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _plain(value: object) -> object:

@@ -1,12 +1,12 @@
 """When each Dask worker of an attempt came and went, and how much memory it had."""
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from pangeo_hpc.dask import keeper
+from pangeo_hpc.workflow.holder import moment
 
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
@@ -40,7 +40,7 @@ class Workers(SchedulerPlugin):
             "name": str(state.name),
             "host": state.host,
             "unit": self._cluster.unit_of(str(state.name)),
-            "began": _moment(),
+            "began": moment(),
             "ended": None,
         }
         self._known.setdefault(worker, told)
@@ -53,7 +53,7 @@ class Workers(SchedulerPlugin):
     ) -> None:
         """Note that a worker has gone."""
         if worker in self._known:
-            self._known[worker]["ended"] = _moment()
+            self._known[worker]["ended"] = moment()
 
     def sample(self) -> None:
         """Note the memory of all workers now."""
@@ -72,7 +72,3 @@ class Workers(SchedulerPlugin):
         """Return what is known, as JSON has it; memory is in bytes."""
         memory = {"peaks": self._peaks, "limits": self._limits, "samples": self._samples}
         return {"workers": list(self._known.values()), "memory": memory}
-
-
-def _moment() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
