@@ -63,10 +63,10 @@ STOCK = """
 import warnings
 from contextlib import nullcontext
 import zarr
-from pangeo_hpc.workflow.cutting import decide
-from pangeo_hpc.workflow.layout import Asked
+from pangeo_hpc.workflow.writing.cutting import decide
+from pangeo_hpc.workflow.writing.layout import Asked
 from pangeo_hpc.workflow.lease import Fence
-from pangeo_hpc.workflow.store import DurableStore
+from pangeo_hpc.workflow.writing.store import DurableStore
 from pathlib import Path
 warnings.simplefilter("ignore")
 

@@ -71,7 +71,7 @@ def tell_end(our: Here, folder: "RunFolder", job: "Job", status: "JobStatus") ->
     """Print how an attempt ended and return the exit code; a failure shows its last lines."""
     code = end_code(status)
     if our.face.json:
-        from pangeo_hpc.workflow.report_attempt import attempt_of
+        from pangeo_hpc.workflow.report.attempt import attempt_of
 
         our.face.data({"run": folder.name, **attempt_of(again(job), status)})
         return code

@@ -40,8 +40,8 @@ def list_(context: click.Context) -> None:
     """List your runs on this site with the state of their newest attempt."""
     from pangeo_hpc.workflow import runs as folders
     from pangeo_hpc.workflow.follow import standing
-    from pangeo_hpc.workflow.report_attempt import core_hours
-    from pangeo_hpc.workflow.until_done_record import waiting
+    from pangeo_hpc.workflow.report.attempt import core_hours
+    from pangeo_hpc.workflow.until_done.record import waiting
 
     our = here(context)
     found = folders.all_runs(our.site, our.person)

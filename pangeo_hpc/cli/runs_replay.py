@@ -11,8 +11,8 @@ from pangeo_hpc.cli.output import json_option
 from pangeo_hpc.errors import Exit
 
 if TYPE_CHECKING:
-    from pangeo_hpc.workflow.replay import Replay
-    from pangeo_hpc.workflow.replay_compare import Comparison
+    from pangeo_hpc.workflow.replays.compare import Comparison
+    from pangeo_hpc.workflow.replays.replay import Replay
     from pangeo_hpc.workflow.runs import RunFolder
 
 
@@ -40,7 +40,7 @@ def replay(
     below replays/NAME on scratch. Exit 0: equal. 1: something differs, or the job failed.
     """
     from pangeo_hpc.cli.runs_show import find
-    from pangeo_hpc.workflow import replay as room
+    from pangeo_hpc.workflow.replays import replay as room
 
     our = here(context)
     folder = find(our, run)
@@ -89,7 +89,7 @@ def _last(our: Here, folder: "RunFolder") -> str:
     """Return the newest replay of a run."""
     from pangeo_hpc.errors import UnknownName
     from pangeo_hpc.workflow import runs
-    from pangeo_hpc.workflow.report_facts import json_of
+    from pangeo_hpc.workflow.report.facts import json_of
 
     told = {
         each.name: json_of(each.path / "replay.json")
@@ -106,9 +106,9 @@ def _last(our: Here, folder: "RunFolder") -> str:
 def _compare(our: Here, folder: "RunFolder", place: "RunFolder") -> int:
     from pangeo_hpc import files
     from pangeo_hpc.errors import UsageError
-    from pangeo_hpc.workflow.redirect import FILE, Redirect
-    from pangeo_hpc.workflow.replay_compare import compare, in_words
-    from pangeo_hpc.workflow.report_facts import gather
+    from pangeo_hpc.workflow.replays.compare import compare, in_words
+    from pangeo_hpc.workflow.replays.redirect import FILE, Redirect
+    from pangeo_hpc.workflow.report.facts import gather
 
     if not (place.path / FILE).exists():
         raise UsageError(f"run {place.name} is no replay", hint="name one with --name")

@@ -49,7 +49,7 @@ def report(context: click.Context, run: str, output: Path | None, opened: bool) 
     The page needs nothing else: it can be sent by mail and opened without a network.
     """
     from pangeo_hpc import files
-    from pangeo_hpc.workflow.report_page import page
+    from pangeo_hpc.workflow.report.page import page
 
     our = here(context)
     folder = find(our, run)
@@ -82,8 +82,8 @@ def find(our: Here, reference: str) -> "RunFolder":
 
 def gathered(our: Here, folder: "RunFolder") -> dict[str, Any]:
     """Return everything that is known of a run; its jobs are looked up."""
-    from pangeo_hpc.workflow.report_facts import gather
-    from pangeo_hpc.workflow.report_workers import settle
+    from pangeo_hpc.workflow.report.facts import gather
+    from pangeo_hpc.workflow.report.workers import settle
 
     found = states(our, folder.jobs())
     attempts = folder.jobs()
@@ -101,7 +101,7 @@ def hours_of(value: float | None) -> str | None:
 def _lines(folder: "RunFolder", told: dict[str, Any], chain: Iterable[str]) -> Iterator[str]:
     from pangeo_hpc.units import format_memory
     from pangeo_hpc.workflow import launch
-    from pangeo_hpc.workflow.report_words import cost_line, provenance_rows
+    from pangeo_hpc.workflow.report.words import cost_line, provenance_rows
 
     def line(name: str, value: object) -> str:
         return f"{name:10} {value}"
@@ -146,7 +146,7 @@ def _attempt(number: int, attempt: dict[str, Any]) -> Iterator[str]:
     from datetime import timedelta
 
     from pangeo_hpc.units import format_duration, format_memory
-    from pangeo_hpc.workflow.report_words import cost_line
+    from pangeo_hpc.workflow.report.words import cost_line
 
     for name, value in attempt.items():
         if value in (None, "", []) or name == "attempt":

@@ -101,7 +101,7 @@ def _not_both(force: bool, keep: bool) -> None:
 def _warn_of_purge(our: Here, folder: "RunFolder", job: "Job") -> None:
     from datetime import timedelta
 
-    from pangeo_hpc.workflow import staging_purge as purge
+    from pangeo_hpc.workflow.staging import purge
 
     attempts = purge.attempts_left(folder.progress, len(folder.attempts()) - 1)
     lasts = purge.expected(timedelta(seconds=job.request["walltime"]), attempts=attempts)

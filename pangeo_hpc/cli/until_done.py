@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pangeo_hpc.site import Person, Site
     from pangeo_hpc.workflow.launch import Script
     from pangeo_hpc.workflow.runs import RunFolder
-    from pangeo_hpc.workflow.until_done import Limits
-    from pangeo_hpc.workflow.until_done_follow import View
+    from pangeo_hpc.workflow.until_done.decide import Limits
+    from pangeo_hpc.workflow.until_done.follow import View
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,8 +36,8 @@ def limits_of(
     *, until_done: bool, attempts: int | None, core_hours: float | None
 ) -> "Limits | None":
     """Return the limits that were asked for, None without --until-done."""
-    from pangeo_hpc.workflow.until_done import ATTEMPTS, Limits
-    from pangeo_hpc.workflow.until_done_submit import check
+    from pangeo_hpc.workflow.until_done.decide import ATTEMPTS, Limits
+    from pangeo_hpc.workflow.until_done.submit import check
 
     if not until_done:
         if attempts is not None or core_hours is not None:
@@ -51,7 +51,7 @@ def preview_chain(
     site: "Site", person: "Person", program: "Script", ask: "Ask", *, after: Sequence[str] = ()
 ) -> str:
     """Return the script of the first job."""
-    from pangeo_hpc.workflow.until_done_submit import preview
+    from pangeo_hpc.workflow.until_done.submit import preview
 
     return preview(site, person, program, ask, after=after)
 
@@ -67,7 +67,7 @@ def submit_chain(
     wait: bool,
 ) -> int:
     """Submit the jobs of a run until it is done; with `wait`, follow them to the end."""
-    from pangeo_hpc.workflow.until_done_submit import launch_chain
+    from pangeo_hpc.workflow.until_done.submit import launch_chain
 
     folder, jobs = launch_chain(
         our.site, our.person, program, ask, limits, after=after, force=force
@@ -92,7 +92,7 @@ def submit_chain(
 
 def is_chain(folder: "RunFolder", reference: str) -> bool:
     """Tell whether a person means a whole chain: by the run's name, and nothing came after it."""
-    from pangeo_hpc.workflow.until_done_record import Chain
+    from pangeo_hpc.workflow.until_done.record import Chain
 
     chain = Chain.read(folder)
     last = folder.attempts()[-1:]
@@ -106,8 +106,8 @@ def is_chain(folder: "RunFolder", reference: str) -> bool:
 
 def wait_for_chain(our: Here, folder: "RunFolder") -> int:
     """Follow a chain to its end and tell it; exit 0, 1, or 75 if it stopped with work left."""
-    from pangeo_hpc.workflow.report_attempt import attempt_of
-    from pangeo_hpc.workflow.until_done_follow import wait
+    from pangeo_hpc.workflow.report.attempt import attempt_of
+    from pangeo_hpc.workflow.until_done.follow import wait
 
     def tell(view: "View") -> None:
         our.face.say(news(f"run {folder.name}, attempt {int(view.job.folder.name)}", view.status))
@@ -135,7 +135,7 @@ def wait_for_chain(our: Here, folder: "RunFolder") -> int:
 
 def told_of_chain(our: Here, folder: "RunFolder") -> dict[str, Any] | None:
     """Return what is told of a run's chain of attempts, None without one."""
-    from pangeo_hpc.workflow.until_done_follow import look
+    from pangeo_hpc.workflow.until_done.follow import look
 
     view = look(our.site, our.person, folder)
     return _told(view) if view else None
@@ -157,9 +157,9 @@ def lines_of_chain(our: Here, folder: "RunFolder") -> list[str]:
 
 def cancel_chain(our: Here, folder: "RunFolder") -> None:
     """End a chain, so that nothing follows, and drop the jobs that wait to follow."""
-    from pangeo_hpc.workflow.until_done import Decision, Standing
-    from pangeo_hpc.workflow.until_done_record import end
-    from pangeo_hpc.workflow.until_done_submit import cancel
+    from pangeo_hpc.workflow.until_done.decide import Decision, Standing
+    from pangeo_hpc.workflow.until_done.record import end
+    from pangeo_hpc.workflow.until_done.submit import cancel
 
     decision = Decision(Standing.FAILED, "cancelled by `pangeo-hpc runs cancel`")
     end(folder, decision)

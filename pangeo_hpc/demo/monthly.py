@@ -101,7 +101,7 @@ def is_there(store: Path, digest: str) -> bool:
     """Tell whether a store holds the months of this digest, with every one of its chunks."""
     import zarr
 
-    from pangeo_hpc.workflow.template import stable
+    from pangeo_hpc.workflow.writing.template import stable
 
     try:
         with stable():
@@ -119,7 +119,7 @@ def is_there(store: Path, digest: str) -> bool:
 
 def write(ds: "xr.Dataset", store: Path) -> None:
     """Write the months to a store, which is there whole or not at all, instead of an older one."""
-    from pangeo_hpc.workflow.template import stable
+    from pangeo_hpc.workflow.writing.template import stable
 
     draft = store.with_name(f".{store.name}.{secrets.token_hex(4)}.partial")
     chunks = {

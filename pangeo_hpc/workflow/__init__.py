@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pangeo_hpc.workflow import reduce
-    from pangeo_hpc.workflow.chains import Chain
+    from pangeo_hpc.workflow.chains.chain import Chain
     from pangeo_hpc.workflow.session import Run, start
 
 __all__ = ["Chain", "Run", "reduce", "start"]
 
-_FROM = {"Chain": "chains", "Run": "session", "start": "session"}
+_FROM = {"Chain": "chains.chain", "Run": "session", "start": "session"}
 
 
 def __getattr__(name: str) -> Any:

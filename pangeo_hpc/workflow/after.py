@@ -13,7 +13,7 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow, standing
-from pangeo_hpc.workflow.until_done_record import Chain
+from pangeo_hpc.workflow.until_done.record import Chain
 
 
 def resolve(
@@ -80,8 +80,8 @@ def _of_step(
 
     Raise RequestRefused with each of its runs that nothing can wait for.
     """
-    from pangeo_hpc.workflow.chain_look import Look
-    from pangeo_hpc.workflow.chain_store import ChainFolder
+    from pangeo_hpc.workflow.chains.look import Look
+    from pangeo_hpc.workflow.chains.store import ChainFolder
 
     parts = reference.split(".")
     for end in range(len(parts), 0, -1):

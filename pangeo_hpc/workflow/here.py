@@ -18,7 +18,8 @@ from types import FrameType
 from pangeo_hpc import allocation, envs, files, jobs, processes
 from pangeo_hpc.errors import NotAllowed, UsageError
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import launch, provenance, runs
+from pangeo_hpc.workflow import launch, runs
+from pangeo_hpc.workflow.provenance import record as provenance
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 

@@ -13,8 +13,10 @@ from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobRequest, JobState
 from pangeo_hpc.schedulers.script import render
 from pangeo_hpc.site import Person, Site
-from pangeo_hpc.workflow import notebooks, provenance, runs
+from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
+from pangeo_hpc.workflow.notebooks import notebook as notebooks
+from pangeo_hpc.workflow.provenance import record as provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +200,7 @@ def refuse_if_busy(
     site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner = run
 ) -> None:
     """Raise RunBusy if an attempt of this run is queued or running, or may be."""
-    from pangeo_hpc.workflow.until_done_record import waiting
+    from pangeo_hpc.workflow.until_done.record import waiting
 
     for job in (*folder.jobs(), *waiting(folder)):
         if job.final is not None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pangeo_hpc import files
-from pangeo_hpc.workflow import notebooks, provenance_environment
 from pangeo_hpc.workflow.holder import Holder, moment
+from pangeo_hpc.workflow.notebooks import notebook as notebooks
+from pangeo_hpc.workflow.provenance import environment as provenance_environment
 
 PREFIX = "pangeo_hpc_"
 TOKEN, STATE, JOBS = f"{PREFIX}id", f"{PREFIX}state", f"{PREFIX}jobs"

@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 from pangeo_hpc import allocation, scratch
 from pangeo_hpc.errors import PangeoHpcError, RunBusy, UsageError
 from pangeo_hpc.site import Site, current_person, load_site
-from pangeo_hpc.workflow import here, lease, notebooks, origin, runs
+from pangeo_hpc.workflow import here, lease, origin, runs
 from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
 from pangeo_hpc.workflow.ending import Signals, Words, exit_status
 from pangeo_hpc.workflow.holder import Holder, myself
 from pangeo_hpc.workflow.inputs import find
+from pangeo_hpc.workflow.notebooks import notebook as notebooks
 from pangeo_hpc.workflow.progress import Progress
-from pangeo_hpc.workflow.provenance import Notes
-from pangeo_hpc.workflow.provenance_recorder import Recorder
-from pangeo_hpc.workflow.redirect import Redirect
+from pangeo_hpc.workflow.provenance.record import Notes
+from pangeo_hpc.workflow.provenance.recorder import Recorder
 from pangeo_hpc.workflow.reduce.tuning import defaults, on_workers
-from pangeo_hpc.workflow.until_done_record import followed
+from pangeo_hpc.workflow.replays.redirect import Redirect
+from pangeo_hpc.workflow.until_done.record import followed
 from pangeo_hpc.workflow.watching import Watch
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from pangeo_hpc.workflow.mapping import OnError, Results
+    from pangeo_hpc.workflow.mapping.maps import OnError, Results
 
 FORCE = "PANGEO_HPC_FORCE"
 KEEP = "PANGEO_HPC_KEEP"
@@ -199,8 +200,8 @@ class Run:
         RequestRefused for what cannot be written so, StoppedInTime before the walltime ends, and
         RunBusy if another attempt took the run over.
         """
-        from pangeo_hpc.workflow.layout import Asked
-        from pangeo_hpc.workflow.writing import write
+        from pangeo_hpc.workflow.writing.layout import Asked
+        from pangeo_hpc.workflow.writing.write import write
 
         attempt = self._entered
         if self._recorder is not None:
@@ -237,7 +238,7 @@ class Run:
         are known by nothing, StoppedInTime before the walltime ends, and RunBusy if another attempt
         took the run over.
         """
-        from pangeo_hpc.workflow import mapping
+        from pangeo_hpc.workflow.mapping import maps as mapping
 
         place = None if save is None else self.output(save).absolute()
         choices = mapping.Choices(
@@ -273,7 +274,7 @@ class Run:
         the place, unless `overwrite`; NotAllowed for missing permission or space; StoppedInTime
         before the walltime ends.
         """
-        from pangeo_hpc.workflow import staging
+        from pangeo_hpc.workflow.staging import out as staging
 
         output = self.output(path).absolute()
         called = name or (Path(path).name if Path(path).is_absolute() else str(path))

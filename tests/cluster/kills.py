@@ -29,8 +29,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from pangeo_hpc import workflow
-from pangeo_hpc.workflow.flight import Flight
-from pangeo_hpc.workflow.store import DurableStore
+from pangeo_hpc.workflow.writing.flight import Flight
+from pangeo_hpc.workflow.writing.store import DurableStore
 
 output, units, pace, log = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 

@@ -107,7 +107,7 @@ def test_after_a_run(programs: Path, capsys: Any) -> None:
 def test_refused_in_the_middle(programs: Path, monkeypatch: Any) -> None:
     """What the server took goes on; the next call submits the rest."""
     from pangeo_hpc.errors import SubmitRefused
-    from pangeo_hpc.workflow.chain_submit import Submitter
+    from pangeo_hpc.workflow.chains.submit import Submitter
 
     whole = Submitter._hand_over
 

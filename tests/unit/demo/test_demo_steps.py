@@ -18,7 +18,7 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site, load_site
 from pangeo_hpc.workflow import launch
 from pangeo_hpc.workflow.runs import RunFolder
-from pangeo_hpc.workflow.template import stable
+from pangeo_hpc.workflow.writing.template import stable
 from tests.unit.demo.cmip6 import write_file
 
 SITE = """\

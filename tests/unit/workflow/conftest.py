@@ -19,9 +19,9 @@ from pangeo_hpc.workflow.attempt import Attempt, Written
 from pangeo_hpc.workflow.deadline import Deadline
 from pangeo_hpc.workflow.ending import Signals
 from pangeo_hpc.workflow.holder import Holder, myself
-from pangeo_hpc.workflow.layout import Asked
 from pangeo_hpc.workflow.progress import Progress
-from pangeo_hpc.workflow.writing import write
+from pangeo_hpc.workflow.writing.layout import Asked
+from pangeo_hpc.workflow.writing.write import write
 
 ROOT = Path(pangeo_hpc.__file__).parents[1]
 

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 
 from pangeo_hpc import files
-from pangeo_hpc.workflow import template
-from pangeo_hpc.workflow.store import DurableStore
+from pangeo_hpc.workflow.writing import template
+from pangeo_hpc.workflow.writing.store import DurableStore
 from tests.unit.workflow.conftest import begin_in, put
 
 KINDS = (

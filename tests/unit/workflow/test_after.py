@@ -14,8 +14,8 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import after, follow, runs
 from pangeo_hpc.workflow.holder import moment
-from pangeo_hpc.workflow.until_done import Decision, Limits, Standing
-from pangeo_hpc.workflow.until_done_record import Chain, end
+from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Standing
+from pangeo_hpc.workflow.until_done.record import Chain, end
 
 WAITS = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
 
@@ -161,7 +161,7 @@ def test_a_notebook_needs_papermill(place: Path, monkeypatch: Any, capsys: Any) 
 
 def test_a_notebook_job_without_papermill(place: Path, monkeypatch: Any, capsys: Any) -> None:
     """In another environment the job itself says so, and it is the reason of the run."""
-    from pangeo_hpc.workflow import notebook_job
+    from pangeo_hpc.workflow.notebooks import job as notebook_job
     from tests.unit.workflow.test_notebooks import write
 
     path = write(place / "a.ipynb", "1")
@@ -184,5 +184,5 @@ def test_a_dry_run_of_a_notebook(place: Path, capsys: Any) -> None:
 
     write(place / "a.ipynb", "year = 1")
     assert call(["submit", "a.ipynb", "--dry-run", "--", "year=it's"]) == 0
-    command = f"-m pangeo_hpc.workflow.notebook_job {place}/a.ipynb"
+    command = f"-m pangeo_hpc.workflow.notebooks.job {place}/a.ipynb"
     assert command in capsys.readouterr().out

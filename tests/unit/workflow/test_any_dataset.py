@@ -13,7 +13,7 @@ import xarray as xr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pangeo_hpc.workflow import template
+from pangeo_hpc.workflow.writing import template
 from tests.unit.workflow import killed
 from tests.unit.workflow.conftest import stamps
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pangeo_hpc.schedulers.base import JobState
-from pangeo_hpc.workflow.chain_plan import Action, Decision, Seen, Wish, decide, refused
+from pangeo_hpc.workflow.chains.plan import Action, Decision, Seen, Wish, decide, refused
 
 DONE, FAILED, RUNS, WAITS = (
     JobState.COMPLETED,

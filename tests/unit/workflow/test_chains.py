@@ -16,9 +16,9 @@ from pangeo_hpc.jobs import Job
 from pangeo_hpc.run import Command, Result, run
 from pangeo_hpc.schedulers.base import JobState
 from pangeo_hpc.workflow import runs
-from pangeo_hpc.workflow.chain_steps import labels_of
-from pangeo_hpc.workflow.chain_store import Batch, ChainFolder
-from pangeo_hpc.workflow.chains import Chain
+from pangeo_hpc.workflow.chains.chain import Chain
+from pangeo_hpc.workflow.chains.steps import labels_of
+from pangeo_hpc.workflow.chains.store import Batch, ChainFolder
 from tests.unit.workflow.test_notebooks import write
 
 pytestmark = pytest.mark.timeout(400)
@@ -240,7 +240,7 @@ def test_an_empty_chain(place: Path) -> None:
 
 def test_items_in_arguments_and_parameters(place: Path) -> None:
     """An item is the last argument, or takes its place; in a notebook it keeps its type."""
-    from pangeo_hpc.workflow.chain_steps import works
+    from pangeo_hpc.workflow.chains.steps import works
 
     chain = workflow.Chain("c")
     step = chain.step("member.py", over=[1990], arguments=["--year={item}", "x"])
@@ -339,7 +339,7 @@ def test_an_unclear_submission_is_not_repeated(place: Path, monkeypatch: Any) ->
     """While the queue does not say whether it took a job, nothing is submitted."""
     with pytest.raises(KeyboardInterrupt):
         cmip(runner=Fails(1, after=True)).submit()
-    monkeypatch.setattr("pangeo_hpc.workflow.chain_store.jobs.recover", lambda _s, job, **_: job)
+    monkeypatch.setattr("pangeo_hpc.workflow.chains.store.jobs.recover", lambda _s, job, **_: job)
     count = Fails()
     with pytest.raises(SubmitUnclear):
         cmip(runner=count).submit()
@@ -403,7 +403,7 @@ def test_a_step_that_runs_and_changed(place: Path) -> None:
 
 def test_larger_than_an_array(place: Path, monkeypatch: Any) -> None:
     """More items than one array may have are several arrays, and all of them are waited for."""
-    monkeypatch.setattr("pangeo_hpc.workflow.chain_submit.Submitter._most", lambda *_: 2)
+    monkeypatch.setattr("pangeo_hpc.workflow.chains.submit.Submitter._most", lambda *_: 2)
     (place / "prepare.py").write_text(
         f"import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n{NOTE}"
     )

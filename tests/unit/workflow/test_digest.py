@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pangeo_hpc.run import Command, run
-from pangeo_hpc.workflow import digest as module
-from pangeo_hpc.workflow.digest import Digest, changes, digest, installed, repository
+from pangeo_hpc.workflow.writing import digest as module
+from pangeo_hpc.workflow.writing.digest import Digest, changes, digest, installed, repository
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pangeo_hpc import files
 from pangeo_hpc.errors import RunBusy
 from pangeo_hpc.workflow import lease
 from pangeo_hpc.workflow.holder import Holder
-from pangeo_hpc.workflow.store import DurableStore, survey
+from pangeo_hpc.workflow.writing.store import DurableStore, survey
 from tests.unit.workflow.conftest import nobody_knows
 
 

@@ -14,9 +14,9 @@ from distributed import Client, LocalCluster
 
 from pangeo_hpc.errors import StoppedInTime
 from pangeo_hpc.units import MIB
-from pangeo_hpc.workflow import flight
-from pangeo_hpc.workflow.layout import Unit
-from pangeo_hpc.workflow.work import Job
+from pangeo_hpc.workflow.writing import flight
+from pangeo_hpc.workflow.writing.layout import Unit
+from pangeo_hpc.workflow.writing.work import Job
 from tests.unit.workflow.conftest import Begin, put
 from tests.unit.workflow.test_writing import Broken, failing_from, opened, small
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pangeo_hpc.errors import RequestRefused, UsageError
-from pangeo_hpc.workflow import growing, output, template
-from pangeo_hpc.workflow.fitting import fit
+from pangeo_hpc.workflow.writing import growing, output, template
+from pangeo_hpc.workflow.writing.fitting import fit
 from tests.unit.workflow.conftest import Begin, begin_in, put, stamps
 from tests.unit.workflow.test_writing import Broken, failing_from, told
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from pangeo_hpc.errors import RequestRefused
 from pangeo_hpc.units import MIB
-from pangeo_hpc.workflow.asked import conflicts
-from pangeo_hpc.workflow.cutting import decide
-from pangeo_hpc.workflow.grid import INNER, LARGEST_SHARD, SHARD, Grid, chosen, split
-from pangeo_hpc.workflow.layout import COORDINATES, STATIC, Asked, Layout
-from pangeo_hpc.workflow.work import _whole_files
+from pangeo_hpc.workflow.writing.asked import conflicts
+from pangeo_hpc.workflow.writing.cutting import decide
+from pangeo_hpc.workflow.writing.grid import INNER, LARGEST_SHARD, SHARD, Grid, chosen, split
+from pangeo_hpc.workflow.writing.layout import COORDINATES, STATIC, Asked, Layout
+from pangeo_hpc.workflow.writing.work import _whole_files
 
 
 def lazy(shape: tuple[int, ...], chunks: Any, dtype: str = "f4") -> da.Array:

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from pangeo_hpc.errors import MapFailed, RunBusy, StoppedInTime, UsageError
-from pangeo_hpc.workflow import lease, mapping
+from pangeo_hpc.workflow import lease
 from pangeo_hpc.workflow.attempt import Attempt, summarize
 from pangeo_hpc.workflow.deadline import Deadline
-from pangeo_hpc.workflow.mapping_items import Item
-from pangeo_hpc.workflow.mapping_kept import Kept
-from pangeo_hpc.workflow.mapping_ledger import failures
-from pangeo_hpc.workflow.mapping_pool import Ended, Outcome
+from pangeo_hpc.workflow.mapping import maps as mapping
+from pangeo_hpc.workflow.mapping.items import Item
+from pangeo_hpc.workflow.mapping.kept import Kept
+from pangeo_hpc.workflow.mapping.ledger import failures
+from pangeo_hpc.workflow.mapping.pool import Ended, Outcome
 from tests.unit.workflow.conftest import Begin
 
 CALLS: Counter[Any] = Counter()

@@ -20,9 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pangeo_hpc.errors import NotAllowed, RunBusy, UsageError
-from pangeo_hpc.workflow import mapping_items, mapping_json, mapping_private
 from pangeo_hpc.workflow.lease import Fence
-from pangeo_hpc.workflow.mapping_kept import Kept, Place
+from pangeo_hpc.workflow.mapping import exactly, private
+from pangeo_hpc.workflow.mapping import items as mapping_items
+from pangeo_hpc.workflow.mapping.kept import Kept, Place
 
 KEYS = st.text(max_size=3) | st.integers() | st.just("$tuple")
 PLAIN = st.recursive(
@@ -72,7 +73,7 @@ def same(left: Any, right: Any) -> bool:
 @given(PLAIN)
 def test_plain_values_come_back_exactly(value: Any) -> None:
     """Tuples stay tuples, NaN and -0.0 stay what they are, keys keep their types and order."""
-    assert same(mapping_json.loads(mapping_json.dumps(value)), value)
+    assert same(exactly.loads(exactly.dumps(value)), value)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_a_pickle_that_others_could_have_written_is_not_loaded(
     elif case == "outside":
         kept = dataclasses.replace(kept, path=str(place.run.parent / "x.pickle"))
     else:
-        monkeypatch.setattr(mapping_private.os, "geteuid", lambda: os.getuid() + 1)
+        monkeypatch.setattr(private.os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(NotAllowed, match="not loaded") as told:
         place.load(kept)
     assert told.value.hint
@@ -309,7 +310,7 @@ def test_items_are_known_by_their_value(value: Any, tmp_path: Path) -> None:
     import sys
 
     program = (
-        "import pickle, sys; from pangeo_hpc.workflow.mapping_items import digest_of;"
+        "import pickle, sys; from pangeo_hpc.workflow.mapping.items import digest_of;"
         "print(digest_of(pickle.load(open(sys.argv[1], 'rb'))))"
     )
     file = tmp_path / "value"

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pangeo_hpc.workflow.notebook_run import _code_of
+from pangeo_hpc.workflow.notebooks.execute import _code_of
 from tests.unit.workflow.conftest import ROOT
 from tests.unit.workflow.test_notebooks import write
 
@@ -122,7 +122,7 @@ with workflow.start('another name', cluster=False) as run:
 
 def test_a_warning_reaches_the_run_and_it_goes_on(tmp_path: Path, begin: Begin) -> None:
     """SIGUSR1 to the command reaches the run in the kernel: 75; the next attempt is another one."""
-    from pangeo_hpc.workflow.notebooks import digest
+    from pangeo_hpc.workflow.notebooks.notebook import digest
 
     path = write(tmp_path / "stops.ipynb", RUN)
     process, told = begin(path), tmp_path / "told"

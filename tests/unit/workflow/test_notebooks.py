@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pangeo_hpc.errors import RequestRefused, UsageError
-from pangeo_hpc.workflow import notebooks, origin
+from pangeo_hpc.workflow import origin
+from pangeo_hpc.workflow.notebooks import notebook as notebooks
 
 
 def write(path: Path, *cells: Any, **metadata: Any) -> Path:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pangeo_hpc.run import Command, Result, run
-from pangeo_hpc.workflow import provenance, provenance_environment, provenance_git
-from pangeo_hpc.workflow.provenance import Notes
-from pangeo_hpc.workflow.provenance_inputs import describe, measure
+from pangeo_hpc.workflow.provenance import environment as provenance_environment
+from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.provenance import repository as provenance_git
+from pangeo_hpc.workflow.provenance.inputs import describe, measure
+from pangeo_hpc.workflow.provenance.record import Notes
 from tests.unit.workflow.conftest import Begin
 from tests.unit.workflow.told import SCRIPT, UNITS, Here, kill_holder, until
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pangeo_hpc.workflow.redirect import Redirect
-from pangeo_hpc.workflow.replay_compare import compare, in_words
+from pangeo_hpc.workflow.replays.compare import compare, in_words
+from pangeo_hpc.workflow.replays.redirect import Redirect
 from tests.unit.workflow.told import SCRIPT, Here
 
 

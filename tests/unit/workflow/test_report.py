@@ -16,12 +16,13 @@ from pangeo_hpc.jobs import Job
 from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import current_person, load_site
-from pangeo_hpc.workflow import report_picture, report_workers
-from pangeo_hpc.workflow.report_attempt import attempt_of
-from pangeo_hpc.workflow.report_charts import durations, memory, meters
-from pangeo_hpc.workflow.report_facts import gather, maps, units
-from pangeo_hpc.workflow.report_page import page, shares
-from pangeo_hpc.workflow.report_timeline import timeline
+from pangeo_hpc.workflow.report import picture as report_picture
+from pangeo_hpc.workflow.report import workers as report_workers
+from pangeo_hpc.workflow.report.attempt import attempt_of
+from pangeo_hpc.workflow.report.charts import durations, memory, meters
+from pangeo_hpc.workflow.report.facts import gather, maps, units
+from pangeo_hpc.workflow.report.page import page, shares
+from pangeo_hpc.workflow.report.timeline import timeline
 from pangeo_hpc.workflow.runs import RunFolder
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

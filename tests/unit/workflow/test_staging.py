@@ -14,9 +14,11 @@ import xarray as xr
 
 from pangeo_hpc.errors import NotAllowed, RunBusy, StoppedInTime, UsageError
 from pangeo_hpc.site import Site
-from pangeo_hpc.workflow import lease, staging, staging_places
+from pangeo_hpc.workflow import lease
 from pangeo_hpc.workflow.attempt import Attempt, Written, summarize
 from pangeo_hpc.workflow.deadline import Deadline
+from pangeo_hpc.workflow.staging import out as staging
+from pangeo_hpc.workflow.staging import places
 from tests.unit.workflow.conftest import Begin, put, stamps
 
 
@@ -95,7 +97,7 @@ def test_an_interrupted_copy_is_invisible_and_goes_on(
     """What was copied and checked is not sent again, and the root metadata is the last."""
     archive = tmp_path / "archive"
     sent: list[str] = []
-    real = staging_places.Folder.put
+    real = places.Folder.put
 
     def fails(self: Any, key: str, source: Path, watch: Any) -> Any:
         if len(sent) == 7:
@@ -103,21 +105,21 @@ def test_an_interrupted_copy_is_invisible_and_goes_on(
         sent.append(key)
         return real(self, key, source, watch)
 
-    monkeypatch.setattr(staging_places.Folder, "put", fails)
+    monkeypatch.setattr(places.Folder, "put", fails)
     with attempt() as now, pytest.raises(OSError, match="No space"):
         out(now, store, archive, threads=1)
     (draft,) = (archive / "a").iterdir()
     assert draft.name.endswith(".partial")
     before = stamps(draft)
     first = sent.copy()
-    monkeypatch.setattr(staging_places.Folder, "put", real)
+    monkeypatch.setattr(places.Folder, "put", real)
     again: list[str] = []
 
     def notes(self: Any, key: str, source: Path, watch: Any) -> Any:
         again.append(key)
         return real(self, key, source, watch)
 
-    monkeypatch.setattr(staging_places.Folder, "put", notes)
+    monkeypatch.setattr(places.Folder, "put", notes)
     with attempt() as now:
         target = Path(out(now, store, archive))
     assert not set(first) & set(again)
@@ -141,7 +143,7 @@ def test_a_full_disk_and_missing_permission(
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(staging_places, "_read", full)
+        patch.setattr(places, "_read", full)
         with attempt() as now, pytest.raises(NotAllowed, match="Disk quota exceeded"):
             out(now, store, tmp_path / "archive")
     (tmp_path / "file").write_text("")
@@ -213,7 +215,7 @@ def test_storage_that_damages_what_it_is_given(
     attempt: Begin, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each copy is read again: one bad bit is noticed, and the copy never gets its name."""
-    real = staging_places.Folder.put
+    real = places.Folder.put
 
     def bad(self: Any, key: str, source: Path, watch: Any) -> Any:
         sums = real(self, key, source, watch)
@@ -223,7 +225,7 @@ def test_storage_that_damages_what_it_is_given(
             path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
         return sums
 
-    monkeypatch.setattr(staging_places.Folder, "put", bad)
+    monkeypatch.setattr(places.Folder, "put", bad)
     with attempt() as now, pytest.raises(NotAllowed, match=r"tas/c/5/0 at .* is not what was sent"):
         out(now, store, tmp_path / "archive")
     assert not (tmp_path / "archive" / "a" / "out.zarr").exists()
@@ -233,7 +235,7 @@ def test_a_source_that_changes(
     attempt: Begin, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it is copied it is refused; later it is another output; a touch changes nothing."""
-    real = staging_places.Folder.put
+    real = places.Folder.put
 
     def writes(self: Any, key: str, source: Path, watch: Any) -> Any:
         sums = real(self, key, source, watch)
@@ -243,7 +245,7 @@ def test_a_source_that_changes(
 
     old = (store / "tas/c/5/0").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(staging_places.Folder, "put", writes)
+        patch.setattr(places.Folder, "put", writes)
         with attempt() as now, pytest.raises(UsageError, match="was changed while it was copied"):
             out(now, store, tmp_path / "archive")
     (store / "tas/c/5/0").write_bytes(old)

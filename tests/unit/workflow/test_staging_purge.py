@@ -10,8 +10,8 @@ import pytest
 
 from pangeo_hpc.errors import NotAllowed
 from pangeo_hpc.site import ScratchFilesystem, load_site
-from pangeo_hpc.workflow import staging_purge
-from pangeo_hpc.workflow.staging_purge import Written, attempts_left, expected, risks
+from pangeo_hpc.workflow.staging import purge as staging_purge
+from pangeo_hpc.workflow.staging.purge import Written, attempts_left, expected, risks
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OUT = Path("/scratch/alice/out.zarr")

@@ -16,7 +16,8 @@ import pytest
 import xarray as xr
 
 from pangeo_hpc.errors import NotAllowed, UsageError
-from pangeo_hpc.workflow import staging, staging_places
+from pangeo_hpc.workflow.staging import out as staging
+from pangeo_hpc.workflow.staging import places
 from tests.unit.workflow.conftest import Begin, Scripts, put
 
 BUCKET = "alpha-archive"
@@ -127,7 +128,7 @@ def test_stores_that_damage_objects_are_noticed(
     bucket: Any, attempt: Begin, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the ETag, or by reading the object where the ETag is no checksum; the root never comes."""
-    real = staging_places.Store.put
+    real = places.Store.put
 
     def bad(self: Any, key: str, source: Path, watch: Any) -> Any:
         sums = real(self, key, source, watch)
@@ -135,7 +136,7 @@ def test_stores_that_damage_objects_are_noticed(
             bucket.pipe_file(f"a/out.zarr/{key}", source.read_bytes()[:-1] + b"?")
         return sums
 
-    monkeypatch.setattr(staging_places.Store, "put", bad)
+    monkeypatch.setattr(places.Store, "put", bad)
     with attempt() as now, pytest.raises(NotAllowed, match="is not what was sent"):
         out(now, store)
     assert "a/out.zarr/zarr.json" not in there(bucket)
@@ -145,7 +146,7 @@ def test_large_objects_are_sent_in_parts(
     bucket: Any, attempt: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their ETag is no checksum, so they are read again."""
-    monkeypatch.setattr(staging_places, "WHOLE", 5 << 20)
+    monkeypatch.setattr(places, "WHOLE", 5 << 20)
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(12 << 20))
     with attempt() as now:
@@ -168,9 +169,9 @@ def test_a_folder_says_when_it_is_complete(bucket: Any, attempt: Begin, tmp_path
 SCRIPT = """
     import sys, time
     from pangeo_hpc import workflow
-    from pangeo_hpc.workflow import staging_places
+    from pangeo_hpc.workflow.staging import places
 
-    real = staging_places.Store.put
+    real = places.Store.put
 
     def slow(self, key, source, watch):
         with open(LOG, "a") as log:
@@ -178,7 +179,7 @@ SCRIPT = """
         time.sleep(0.1)
         return real(self, key, source, watch)
 
-    staging_places.Store.put = slow
+    places.Store.put = slow
     with workflow.start("climatology", cluster=False) as run:
         print(run.stage_out("out.zarr", "s3://alpha-archive/b"))
 """

@@ -7,9 +7,9 @@ import pytest
 
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.schedulers.base import JobState
-from pangeo_hpc.workflow.until_done import Decision, Limits, Standing, Tried, decide
-from pangeo_hpc.workflow.until_done_job import until
-from pangeo_hpc.workflow.until_done_submit import check
+from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Standing, Tried, decide
+from pangeo_hpc.workflow.until_done.job import until
+from pangeo_hpc.workflow.until_done.submit import check
 
 FAILED, LOST = JobState.FAILED, JobState.LOST
 

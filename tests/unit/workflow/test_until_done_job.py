@@ -6,10 +6,10 @@ import pytest
 
 from pangeo_hpc.jobs import Job
 from pangeo_hpc.schedulers.base import JobState, JobStatus
-from pangeo_hpc.workflow import until_done_job as program
 from pangeo_hpc.workflow.runs import RunFolder
-from pangeo_hpc.workflow.until_done import Limits, Standing
-from pangeo_hpc.workflow.until_done_record import Chain, begin
+from pangeo_hpc.workflow.until_done import job as program
+from pangeo_hpc.workflow.until_done.decide import Limits, Standing
+from pangeo_hpc.workflow.until_done.record import Chain, begin
 
 
 @pytest.fixture

@@ -207,5 +207,5 @@ def test_options_go_together(here: Here) -> None:
         "submit", path, "--until-done", "--attempts", "0", code=2
     )
     shown = here("submit", path, "--until-done", "--dry-run")
-    assert "pangeo_hpc.workflow.until_done_job" in shown
+    assert "pangeo_hpc.workflow.until_done.job" in shown
     assert not here.run.exists()

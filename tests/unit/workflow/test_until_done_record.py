@@ -12,10 +12,10 @@ import pytest
 
 from pangeo_hpc.jobs import Job
 from pangeo_hpc.schedulers.base import JobState, JobStatus
-from pangeo_hpc.workflow import until_done_record as record
 from pangeo_hpc.workflow.holder import myself
 from pangeo_hpc.workflow.runs import RunFolder
-from pangeo_hpc.workflow.until_done import Decision, Limits, Standing
+from pangeo_hpc.workflow.until_done import record
+from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Standing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

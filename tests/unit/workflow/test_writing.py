@@ -14,8 +14,9 @@ import xarray as xr
 import zarr
 
 from pangeo_hpc.errors import Exit, NotAllowed, RequestRefused, RunBusy, StoppedInTime, UsageError
-from pangeo_hpc.workflow import lease, template
+from pangeo_hpc.workflow import lease
 from pangeo_hpc.workflow.deadline import Deadline
+from pangeo_hpc.workflow.writing import template
 from tests.unit.workflow.conftest import Begin, put, stamps
 
 MONTHS = 24
@@ -430,7 +431,7 @@ def test_a_full_disk_is_told(
 
     for what in ("_sync", "LocalStore._open"):
         with attempt() as now, monkeypatch.context() as patched:
-            patched.setattr(f"pangeo_hpc.workflow.store.{what}", full)
+            patched.setattr(f"pangeo_hpc.workflow.writing.store.{what}", full)
             with pytest.raises(NotAllowed, match="the disk is full") as caught:
                 put(now, small(), tmp_path / "out.zarr")
             assert caught.value.exit_code == Exit.NOT_ALLOWED

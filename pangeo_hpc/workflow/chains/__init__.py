@@ -1,0 +1,1 @@
+"""Steps that follow one another, submitted as one."""

@@ -1,0 +1,1 @@
+"""Independent items, each computed once: what is behind `Run.map`."""

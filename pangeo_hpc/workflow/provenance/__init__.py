@@ -1,0 +1,1 @@
+"""Where a run comes from: its script, environment, repository, inputs and jobs."""

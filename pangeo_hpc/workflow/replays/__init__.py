@@ -1,0 +1,1 @@
+"""A run once more, beside the first, and whether it gives the same."""

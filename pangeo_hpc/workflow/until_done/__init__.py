@@ -1,0 +1,1 @@
+"""Attempts of a run that follow one another until it is complete."""
