@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pangeo_hpc.cli.context import Here, here
-from pangeo_hpc.cli.data_tables import tell_contents, tell_plan
+from pangeo_hpc.cli.data_tables import tell_addition, tell_contents, tell_plan
 from pangeo_hpc.cli.ending import tell_end, watch
 from pangeo_hpc.cli.output import face, json_option
 from pangeo_hpc.cli.request import request_options
 from pangeo_hpc.errors import Exit
 
 if TYPE_CHECKING:
+    from pangeo_hpc.workflow.convert.adding import Addition
     from pangeo_hpc.workflow.convert.launch import Start
     from pangeo_hpc.workflow.launch import Script
 
@@ -49,6 +50,11 @@ def data() -> None:
 )
 @request_options
 @click.option("--name", metavar="N", help="The run's name (default: convert-DEST).")
+@click.option(
+    "--append",
+    is_flag=True,
+    help="Add files that follow those in the store, which is begun if it is not there.",
+)
 @click.option("--force", is_flag=True, help="Start the store afresh.")
 @click.option("--wait", is_flag=True, help="Wait for the job's end: exit 0, 1 or 75.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
@@ -64,6 +70,7 @@ def convert(
     variables: tuple[str, ...],
     overlaps: str,
     name: str | None,
+    append: bool,
     force: bool,
     wait: bool,
     dry_run: bool,
@@ -74,12 +81,15 @@ def convert(
 
     DEST.zarr is below your scratch directory, or an absolute path. With a node type, nodes or any
     other word on a job the conversion is submitted as one; else it runs here.
-    Killed at any moment, the same command goes on where it stopped.
+    Killed at any moment, the same command goes on where it stopped. With --append, files that
+    follow those in the store are added to it; name only them, or all.
     """
     from pangeo_hpc.workflow.convert import launch
     from pangeo_hpc.workflow.convert.order import Access, Order, Overlaps
     from pangeo_hpc.workflow.convert.prepare import prepare
 
+    if append and force:
+        raise click.UsageError("--append adds to the store, and --force starts it afresh")
     launch.check_target(target, sources)
     our = here(context, node_type=asked["node_type"], account=asked["account"])
     order = Order(
@@ -90,15 +100,42 @@ def convert(
         access=Access(access),
         overlaps=Overlaps(overlaps),
     )
-    plan = prepare(order, _with_progress)
+    start = launch.Start(name=name, environment=environment, force=force)
     where = launch.target_of(our.site, our.person, order)
+    if append:
+        adding = launch.addition(our.site, our.person, order, start, _with_progress)
+        if adding is not None:
+            return _append(our, adding, asked, start, where, wait=wait, dry_run=dry_run)
+    plan = prepare(order, _with_progress)
     if dry_run:
         tell_plan(our, plan, where)
         return Exit.DONE
     for note in plan.notes:
         our.face.say(f"note: {note}")
-    start = launch.Start(name=name, environment=environment, force=force)
     script = launch.program(our.site, our.person, plan, start)
+    if any(asked.values()):
+        return _submit(our, script, asked, start, where, wait=wait)
+    return _here(our, script, start, where)
+
+
+def _append(
+    our: Here,
+    adding: "Addition",
+    asked: dict[str, Any],
+    start: "Start",
+    where: Path,
+    *,
+    wait: bool,
+    dry_run: bool,
+) -> int:
+    from pangeo_hpc.workflow.convert import launch
+
+    if dry_run or not adding.order.sources:
+        tell_addition(our, adding, where)
+        return Exit.DONE
+    for note in adding.notes:
+        our.face.say(f"note: {note}")
+    script = launch.program_to_add(our.site, our.person, adding, start)
     if any(asked.values()):
         return _submit(our, script, asked, start, where, wait=wait)
     return _here(our, script, start, where)

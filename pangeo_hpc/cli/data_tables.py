@@ -1,13 +1,15 @@
 """How a planned conversion and the contents of a store are shown."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc.cli.context import Here
 from pangeo_hpc.cli.output import Face
 
 if TYPE_CHECKING:
     from pangeo_hpc.workflow.contents import ArrayFacts, Contents
+    from pangeo_hpc.workflow.convert.adding import Addition
+    from pangeo_hpc.workflow.convert.arrange import Part
     from pangeo_hpc.workflow.convert.prepare import Plan
 
 
@@ -27,16 +29,7 @@ def tell_plan(our: Here, plan: "Plan", where: Path) -> None:
                 "along": plan.arrangement.along,
                 "steps": plan.arrangement.steps,
                 "unit": plan.unit,
-                "files": [
-                    {
-                        "path": str(part.piece.path),
-                        "start": part.start,
-                        "stop": part.stop,
-                        "first": None if part.piece.values is None else show(part.piece.first),
-                        "last": None if part.piece.values is None else show(part.piece.last),
-                    }
-                    for part in parts
-                ],
+                "files": [_file(part) for part in parts],
                 "gaps": [
                     {"after": show(gap.after), "before": show(gap.before), "steps": gap.steps}
                     for gap in plan.arrangement.gaps
@@ -66,6 +59,38 @@ def tell_plan(our: Here, plan: "Plan", where: Path) -> None:
     our.face.table(("variable", "dimensions", "size", "chunks", "shards"), rows)
 
 
+def tell_addition(our: Here, adding: "Addition", where: Path) -> None:
+    """Print what would be added to a store, or that there is nothing to add."""
+    from pangeo_hpc.workflow.convert.arrange import show
+
+    found, along = adding.arrangement, adding.arrangement.along
+    if our.face.json:
+        there = {"steps": adding.steps, "first": show(adding.first), "last": show(adding.last)}
+        told = {
+            "path": str(where),
+            "along": along,
+            "there": {**there, "named": adding.known},
+            "adds": found.steps,
+            "files": [_file(part) for part in found.parts],
+            "notes": adding.notes,
+        }
+        our.face.data(told)
+        return
+    our.face.out(
+        f"{where}: {adding.steps} steps of {along}, from {show(adding.first)} to "
+        f"{show(adding.last)}, are there"
+    )
+    for note in adding.notes:
+        our.face.out(f"note: {note}")
+    if not found.parts:
+        our.face.out("nothing to add")
+        return
+    our.face.out(f"{found.steps} steps follow:")
+    files = [_file(part) for part in found.parts]
+    rows = [(each["path"], each["stop"] - each["start"], each["last"]) for each in files]
+    our.face.table(("file", "steps", "until"), rows)
+
+
 def tell_contents(face: Face, contents: "Contents") -> None:
     """Print what is in a store."""
     state = f", {contents.state}" if contents.state else ""
@@ -80,6 +105,20 @@ def tell_contents(face: Face, contents: "Contents") -> None:
     face.table(columns, [_row(each) for each in contents.arrays])
     for key, value in contents.attributes.items():
         face.out(f"{key}: {value}")
+
+
+def _file(part: "Part") -> dict[str, Any]:
+    """Return what is taken of a file, in plain words."""
+    from pangeo_hpc.workflow.convert.arrange import show
+
+    known = part.piece.values is not None
+    return {
+        "path": str(part.piece.path),
+        "start": part.start,
+        "stop": part.stop,
+        "first": show(part.piece.first) if known else None,
+        "last": show(part.piece.last) if known else None,
+    }
 
 
 def _row(each: "ArrayFacts") -> tuple[object, ...]:

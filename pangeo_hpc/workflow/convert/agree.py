@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pangeo_hpc.errors import Problem
-from pangeo_hpc.workflow.convert.survey import Piece
+from pangeo_hpc.workflow.convert.survey import Described, Piece
 
 
 def disagreements(pieces: Sequence[Piece], along: str) -> list[Problem]:
@@ -36,6 +36,44 @@ def mixed_packing(pieces: Sequence[Piece]) -> list[str]:
         if any(repr(each.packing) != repr(described.packing) for each in others if each):
             found.append(name)
     return found
+
+
+def is_wider(dtype: str, other: str) -> bool:
+    """Tell whether a type is another one that holds all values of the other, of the same sort."""
+    import numpy as np
+
+    if dtype == other or _sort_of(dtype) != _sort_of(other):
+        return False
+    return _sort_of(dtype) in ("number", "text") and np.can_cast(np.dtype(other), np.dtype(dtype))
+
+
+def unlike_the_store(store: Piece, piece: Piece) -> Iterator[Problem]:
+    """Yield what of a file's values would not be the same in the store that they are added to."""
+    for name, kept in store.variables.items():
+        given = piece.variables.get(name)
+        if given is None or _sort_of(given.dtype) != _sort_of(kept.dtype):
+            # told where files are compared with one another
+            continue
+        where, sort = str(piece.path), _sort_of(kept.dtype)
+        hint = "convert all files into one store with --force"
+        if sort in ("number", "text") and given.dtype != kept.dtype:
+            if not is_wider(kept.dtype, given.dtype):
+                yield Problem(where, f"{name} is {given.dtype}, in the store {kept.dtype}", hint)
+        elif sort == "number" and _lossy(kept) and repr(given.packing) != repr(kept.packing):
+            text = f"{name} is packed otherwise than in the store: {_words(given)}, not "
+            yield Problem(where, f"{text}{_words(kept)}", hint)
+
+
+def _lossy(kept: Described) -> bool:
+    """Tell whether a store packs a variable such that only values like its own fit."""
+    packed = kept.packing
+    if not packed:
+        return False
+    return "scale_factor" in packed or "add_offset" in packed or "f" not in str(packed.get("dtype"))
+
+
+def _words(described: Described) -> str:
+    return ", ".join(f"{key} {value}" for key, value in described.packing.items()) or "not at all"
 
 
 def _between(first: Piece, piece: Piece, along: str) -> Iterator[Problem]:

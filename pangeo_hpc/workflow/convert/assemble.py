@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc.units import MIB
 from pangeo_hpc.workflow.convert import tables
-from pangeo_hpc.workflow.convert.agree import mixed_packing
+from pangeo_hpc.workflow.convert.agree import is_wider, mixed_packing
 from pangeo_hpc.workflow.convert.arrange import Arrangement, Part
 from pangeo_hpc.workflow.convert.chunks import Shape
+from pangeo_hpc.workflow.convert.record import Record
 from pangeo_hpc.workflow.convert.sources import Kind
 from pangeo_hpc.workflow.convert.survey import PACKING, open_netcdf
 
@@ -24,8 +25,20 @@ def assemble(arrangement: Arrangement, kind: Kind, variables: tuple[str, ...]) -
 
     Variables without the dimension are those of the first file.
     """
-    if kind is Kind.TABLE:
-        return _tables(arrangement)
+    return _tables(arrangement) if kind is Kind.TABLE else _netcdf(arrangement, variables)
+
+
+def as_recorded(ds: "xr.Dataset", record: Record) -> "xr.Dataset":
+    """Return a dataset with the types and the packing that a store has for its variables."""
+    for name, variable in ds.variables.items():
+        described = record.described.get(str(name))
+        if described is not None and is_wider(described.dtype, str(variable.dtype)):
+            ds[name] = ds[name].astype(described.dtype)
+        ds[name].encoding = record.encoding(str(name))
+    return ds
+
+
+def _netcdf(arrangement: Arrangement, variables: tuple[str, ...]) -> "xr.Dataset":
     import xarray as xr
 
     along = arrangement.along

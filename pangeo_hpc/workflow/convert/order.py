@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pangeo_hpc import files
 
@@ -30,7 +31,8 @@ class Order:
     """The files in the order in which they are joined, and how.
 
     `along` is the dimension on which they are joined, None to find it. Without `variables`, all of
-    them are converted. `target` is relative to scratch, or absolute.
+    them are converted. `target` is relative to scratch, or absolute. With `append`, the files are
+    added to the store that is there.
     """
 
     sources: tuple[str, ...]
@@ -39,22 +41,30 @@ class Order:
     variables: tuple[str, ...] = ()
     access: Access = Access.BOTH
     overlaps: Overlaps = Overlaps.REFUSE
+    append: bool = False
 
     @property
     def digest(self) -> str:
         """Return what is different for any other conversion; the files' contents aside."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self._told()).encode()).hexdigest()[:16]
 
     def write(self, path: Path) -> None:
         """Keep the order where the job finds it."""
-        files.write_json(path, {"format": 1, **asdict(self)})
+        files.write_json(path, {"format": 1, **self._told()})
 
     @classmethod
     def read(cls, path: Path) -> "Order":
         """Return the order that a file holds."""
         kept = files.read_json(path)
-        values = {field.name: kept[field.name] for field in fields(cls)}
+        values = {each.name: kept[each.name] for each in fields(cls) if each.name in kept}
         for name in ("sources", "variables"):
             values[name] = tuple(values[name])
         values["access"], values["overlaps"] = Access(kept["access"]), Overlaps(kept["overlaps"])
         return cls(**values)
+
+    def _told(self) -> dict[str, Any]:
+        """Return the order in plain words; what is not added to anything says nothing of that."""
+        told = asdict(self)
+        if not self.append:
+            del told["append"]
+        return told

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 from pangeo_hpc.errors import Problem, RequestRefused
 from pangeo_hpc.workflow.convert import agree, sources, survey, tables
 from pangeo_hpc.workflow.convert.arrange import Arrangement, arrange, show
-from pangeo_hpc.workflow.convert.assemble import assemble, shapes
+from pangeo_hpc.workflow.convert.assemble import as_recorded, assemble, shapes
 from pangeo_hpc.workflow.convert.chunks import Cut, steps_per_unit, suggest
 from pangeo_hpc.workflow.convert.order import Order
+from pangeo_hpc.workflow.convert.record import Record
 from pangeo_hpc.workflow.convert.sources import Kind
 from pangeo_hpc.workflow.convert.survey import Piece
 
 if TYPE_CHECKING:
     import xarray as xr
+
+# The chunk of the coordinate on which files are joined.
+COORDINATE = 16_384
 
 Each = Callable[[Callable[[Path], Any], Iterable[Path]], Iterable[Any]]
 
@@ -49,16 +53,21 @@ class Plan:
             told.append(f"{missing} missing between {show(gap.after)} and {show(gap.before)}")
         return told
 
-    def dataset(self) -> "xr.Dataset":
-        """Return the joined dataset, lazily."""
-        return assemble(self.arrangement, self.kind, self.order.variables)
+    def dataset(self, record: Record | None = None) -> "xr.Dataset":
+        """Return the joined dataset, lazily; with a record, as its store keeps values."""
+        joined = assemble(self.arrangement, self.kind, self.order.variables)
+        return joined if record is None else as_recorded(joined, record)
 
     @property
     def encoding(self) -> dict[str, dict[str, Any]]:
         """Return the chunks and shards as `run.write_zarr` takes them."""
-        return {
+        found: dict[str, dict[str, Any]] = {
             name: {"chunks": cut.chunks, "shards": cut.shards} for name, cut in self.cuts.items()
         }
+        if all(part.piece.values is not None for part in self.arrangement.parts):
+            # one file, also when the store grows
+            found[self.arrangement.along] = {"chunks": (COORDINATE,)}
+        return found
 
 
 def prepare(order: Order, each: Each = map) -> Plan:
@@ -68,24 +77,35 @@ def prepare(order: Order, each: Each = map) -> Plan:
     """
     paths, kind = sources.find(order.sources)
     problems: list[Problem] = []
-    if kind is Kind.NETCDF:
-        along = survey.dimension(paths, order.along)
-        found = list(each(_Look(kind, along, order.variables), paths))
-    else:
-        found = list(each(_Look(kind, order.along, order.variables), paths))
-    pieces: list[Piece] = []
-    for piece, wrong in found:
-        problems += wrong
-        if piece is not None:
-            pieces.append(piece)
+    dim = survey.dimension(paths, order.along) if kind is Kind.NETCDF else order.along
+    pieces = look(paths, kind, dim, order.variables, problems, each)
     if kind is Kind.TABLE:
         along, pieces = _of_tables(pieces, order.along)
+    else:
+        along = str(dim)
     arrangement = arrange(pieces, along, order.overlaps, problems)
     if not problems and not arrangement.steps:
         problems.append(Problem("SRC", f"the files hold no steps of {along}"))
     if problems:
         raise RequestRefused(problems)
     return _plan(order, kind, arrangement)
+
+
+def look(
+    paths: Iterable[Path],
+    kind: Kind,
+    along: str | None,
+    variables: tuple[str, ...],
+    problems: list[Problem],
+    each: Each = map,
+) -> list[Piece]:
+    """Return what files hold; what is wrong with the others is added to `problems`."""
+    pieces: list[Piece] = []
+    for piece, wrong in each(_Look(kind, along, variables), paths):
+        problems += wrong
+        if piece is not None:
+            pieces.append(piece)
+    return pieces
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pangeo_hpc.workflow.attempt import Attempt, Written
 from pangeo_hpc.workflow.origin import describe
 from pangeo_hpc.workflow.writing import template
 from pangeo_hpc.workflow.writing.digest import Digest, changes, digest, shown
-from pangeo_hpc.workflow.writing.growing import Growing, check_first
+from pangeo_hpc.workflow.writing.growing import Growing, check_first, growable
 from pangeo_hpc.workflow.writing.layout import COORDINATES, GATHERED, Asked
 from pangeo_hpc.workflow.writing.ledger import FORMAT, Ledger, differences, plain
 from pangeo_hpc.workflow.writing.output import Output, stale
@@ -149,6 +149,10 @@ class _Writing:
         if begun.get("format") != FORMAT:
             text = f"{self._target} was begun by an earlier version of pangeo-hpc"
             raise UsageError(text, hint="start over with --force")
+        grown = None
+        if self._append is not None:
+            grown = growable(begun["structure"], begun["layouts"], self._append)
+        begun = {**begun, **(grown or {})}
         told = differences(begun["structure"], self._structure)
         parts: list[Part] = []
         if not told:
@@ -158,6 +162,8 @@ class _Writing:
             text = "\n".join((f"{self._target} was begun as something else:", *told))
             hint = "start over with --force, or give the run another --name and output"
             raise UsageError(text, hint=hint)
+        if grown:
+            self._ledger.change(**grown)
         return parts
 
     def _all_stale(self) -> bool:

@@ -232,3 +232,47 @@ def test_a_record_whose_coordinates_were_purged_is_told(attempt: Begin, tmp_path
         with pytest.raises(UsageError, match="coordinates of .* are no longer there"):
             put(now, days(8, 12), target, append="time")
         assert "there from an earlier" not in told(now)
+
+
+@pytest.mark.parametrize("where", ["never", "early", "resized", "units"])
+def test_an_output_that_was_not_begun_to_grow_grows(
+    attempt: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """If its units are cut along the dimension; a kill while it begins to leaves the old one."""
+    target = tmp_path / "out.zarr"
+    files = {"tas": {"chunks": (2, 6), "shards": (4, 6)}, "packed": {"chunks": (6, 4)}}
+    fixed = {"along": "time", "encoding": files}
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with attempt() as now:
+        put(now, days(0, 10), target, unit=4, **fixed)
+    with monkeypatch.context() as patched:
+        if where == "early":
+            patched.setattr(growing, "_write_early", killed)
+        elif where == "resized":
+            patched.setattr(growing, "_check_written", killed)
+        elif where == "units":
+            patched.setattr(output.Output, "_note", killed)
+        if where != "never":
+            with attempt() as now, pytest.raises(KeyboardInterrupt):
+                put(now, days(10, 15), target, append="time")
+            xr.testing.assert_equal(record(target), days(0, 10).compute())
+    with attempt() as now:
+        put(now, days(10, 18), target, append="time")
+    xr.testing.assert_equal(record(target), days(0, 18).compute())
+
+
+def test_one_unit_that_is_no_whole_shard_grows_too(attempt: Begin, tmp_path: Path) -> None:
+    """Its last shard is filled first; what lies in one file that covers all of it cannot grow."""
+    target = tmp_path / "out.zarr"
+    files = {"tas": {"chunks": (4, 6), "shards": (8, 6)}, "packed": {"chunks": (6, 4)}}
+    with attempt() as now:
+        put(now, days(0, 7), target, along="time", unit=7, encoding=files)
+        put(now, days(7, 21), target, append="time")
+    xr.testing.assert_equal(record(target), days(0, 21).compute())
+    with attempt() as now:
+        put(now, days(0, 10), tmp_path / "small.zarr", along="time")
+        with pytest.raises(UsageError, match="append was None and is 'time'"):
+            put(now, days(10, 12), tmp_path / "small.zarr", append="time")
