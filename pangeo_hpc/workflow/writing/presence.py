@@ -31,7 +31,8 @@ def lacks_metadata(target: Path, parts: Sequence[Part]) -> bool:
 def incomplete(parts: Sequence[Part], target: Path, pieces: Path, finished: Entries) -> list[str]:
     """Return the keys of those finished units that lack a file."""
     present, _ = survey(target)
-    kept = {path.name for path in pieces.glob("*.npy")} if pieces.is_dir() else set()
+    # what those before us have not put in place must not get there any more
+    kept, _ = survey(pieces)
     return [key for part in parts for key in _incomplete(part, target, present, kept, finished)]
 
 

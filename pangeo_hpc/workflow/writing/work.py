@@ -87,7 +87,12 @@ class _Keep:
         np.save(data, block, allow_pickle=False)
         unit = f"{self.prefix}unit-{start // steps:06}"
         path = self.folder / piece(unit, self.name)
-        files.write_atomic(path, data.getvalue(), last=self.fence.check)
+        try:
+            files.write_atomic(path, data.getvalue(), last=self.fence.check)
+        except FileNotFoundError:
+            # a draft that is gone was removed by whoever took the run over
+            self.fence.check()
+            raise
         return np.full((1,) * block.ndim, block.nbytes)
 
 
