@@ -5,6 +5,7 @@ from typing import Any
 
 from pangeo_hpc.errors import UsageError
 from pangeo_hpc.workflow.contents import ArrayFacts, Contents
+from pangeo_hpc.workflow.plain import of_numpy
 
 
 def inspect_netcdf(path: Path) -> Contents:
@@ -14,7 +15,7 @@ def inspect_netcdf(path: Path) -> Contents:
     try:
         with netCDF4.Dataset(path) as root:
             arrays, groups = _walk(root, "")
-            attributes = {key: _plain(root.getncattr(key)) for key in root.ncattrs()}
+            attributes = {key: of_numpy(root.getncattr(key)) for key in root.ncattrs()}
             form = root.data_model.replace("_", " ")
     except (OSError, ValueError) as error:
         text = f"{path} is no Zarr store and no NetCDF file"
@@ -48,7 +49,7 @@ def _facts(name: str, variable: Any) -> ArrayFacts:
         None,
         _filters(variable.filters() or {}),
         size * itemsize,
-        attributes={key: _plain(variable.getncattr(key)) for key in variable.ncattrs()},
+        attributes={key: of_numpy(variable.getncattr(key)) for key in variable.ncattrs()},
     )
 
 
@@ -58,8 +59,3 @@ def _filters(filters: dict[str, Any]) -> str:
         return "none"
     shuffle = ["shuffle"] if filters.get("shuffle") else []
     return ", ".join([*shuffle, f"{names[0]} level {filters.get('complevel')}"])
-
-
-def _plain(value: Any) -> Any:
-    tolist = getattr(value, "tolist", None)
-    return tolist() if tolist is not None else value

@@ -23,8 +23,21 @@ def months(folder: Path) -> tuple[list[str], xr.Dataset]:
     return [str(path) for path in paths], whole
 
 
+def follows(folder: Path, whole: xr.Dataset) -> str:
+    """Write a file with thirty days more."""
+    later = whole.isel(time=slice(30)).assign_coords(
+        time=whole.time.values[-1] + np.arange(1, 31) * np.timedelta64(1, "D")
+    )
+    later.to_netcdf(folder / "c.nc", unlimited_dims=["time"])
+    (folder / "c.nc").chmod(0o644)
+    return str(folder / "c.nc")
+
+
 def test_a_job_converts(cli: CommandLine, alice: ClusterUser) -> None:
-    """`data convert` with a node type is a job; what it writes is what the files hold."""
+    """`data convert` with a node type is a job; what it writes is what the files hold.
+
+    So is what follows: it is added by a job of the same run, once.
+    """
     paths, whole = months(cli.here / "months")
     plan = cli.json("data", "convert", *paths, "months.zarr", "--dry-run")
     assert (plan["steps"], plan["gaps"], plan["kind"]) == (60, [], "NetCDF")
@@ -37,5 +50,17 @@ def test_a_job_converts(cli: CommandLine, alice: ClusterUser) -> None:
     told = cli.json("data", "inspect", str(alice.scratch / "months.zarr"))
     assert (told["state"], told["dims"]["time"]) == ("complete", 60)
     assert cli.json("runs", "show", "convert-months")["attempts"][0]["state"] == "completed"
+    more = follows(cli.here / "months", whole)
+    added = cli.json("data", "convert", *paths, more, "months.zarr", "--append", "--dry-run")
+    assert (added["there"]["steps"], added["adds"]) == (60, 30)
+    words = ("data", "convert", *paths, more, "months.zarr", "--append")
+    cli(*words, "--node-type", "compute", "--wait")
+    with xr.open_zarr(alice.scratch / "months.zarr", chunks=None) as ds:
+        grown = ds.load()
+    xr.testing.assert_equal(grown.isel(time=slice(60)), whole)
+    with xr.open_dataset(more) as ds:
+        xr.testing.assert_equal(grown.isel(time=slice(60, None)), ds.load())
+    assert cli(*words, "--node-type", "compute").stdout.endswith("nothing to add\n")
+    assert len(cli.json("runs", "show", "convert-months")["attempts"]) == 2
     bad = cli("data", "convert", paths[0], paths[0] + "x", "bad.zarr", "-t", "compute", code=2)
     assert "is not there" in bad.stderr

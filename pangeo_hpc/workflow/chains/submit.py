@@ -1,11 +1,8 @@
 """Submit runs of a chain: one as a job, several of a step as an array."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pangeo_hpc import envs, files, jobs
 from pangeo_hpc.errors import SchedulerError
@@ -16,6 +13,7 @@ from pangeo_hpc.workflow import element, launch, origin, runs
 from pangeo_hpc.workflow.chains.plan import Decision, Wish
 from pangeo_hpc.workflow.chains.steps import Step, Work
 from pangeo_hpc.workflow.chains.store import Batch, ChainFolder, Entry, settle
+from pangeo_hpc.workflow.plain import digest_of_json
 from pangeo_hpc.workflow.provenance import record as provenance
 
 # Elements of one array where a scheduler does not tell its limit; PBS and Slurm allow more.
@@ -44,7 +42,7 @@ class Submitter:
         request = launch.request_for(self.site, self.person, work.program, step.ask)
         asked = {name: str(getattr(request, name)) for name in _ASKED}
         asked["directives"] = "\n".join(request.directives)
-        return Wish(work.run, _digest(program), _digest(asked), tuple(after))
+        return Wish(work.run, digest_of_json(program), digest_of_json(asked), tuple(after))
 
     def submit(
         self,
@@ -167,7 +165,3 @@ class Submitter:
         except SchedulerError:
             room = Room()
         return min([n for n in (room.elements, room.jobs) if n], default=_SAFE)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

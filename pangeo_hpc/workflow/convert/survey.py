@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pangeo_hpc.errors import Problem
+from pangeo_hpc.workflow.plain import of_numpy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +139,7 @@ def _piece(path: Path, ds: "xr.Dataset", along: str) -> Piece:
 def packing(encoding: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a variable is packed, as it can be compared and written down."""
     return {
-        key: str(value) if key == "dtype" else _plain(value)
+        key: str(value) if key == "dtype" else of_numpy(value)
         for key, value in encoding.items()
         if key in PACKING
     }
@@ -150,8 +151,3 @@ def digest(coordinate: "xr.DataArray") -> str:
     data = values.tobytes() if values.dtype.kind != "O" else repr(values.tolist()).encode()
     told = f"{values.dtype} {values.shape}".encode()
     return hashlib.sha256(told + data).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    item = getattr(value, "item", None)
-    return item() if item is not None else value

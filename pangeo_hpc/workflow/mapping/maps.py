@@ -1,7 +1,6 @@
 """Compute independent items, each once, and keep their results: what is behind `Run.map`."""
 
 import hashlib
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pangeo_hpc.workflow.mapping.kept import Place
 from pangeo_hpc.workflow.mapping.ledger import Done, Failure, MapLedger
 from pangeo_hpc.workflow.mapping.pool import Pool, Threads, Workers
 from pangeo_hpc.workflow.mapping.pump import Pump
+from pangeo_hpc.workflow.plain import digest_of_json
 from pangeo_hpc.workflow.writing.digest import Digest, changes, digest
 
 OnError = Literal["raise", "skip"]
@@ -142,7 +142,7 @@ class _Map:
             todo,
             name=self.name,
             total=len(once),
-            made=_digest(self._made),
+            made=digest_of_json(self._made)[:16],
             tries=choices.retries + 1,
             finished=finished,
         )
@@ -206,7 +206,7 @@ class _Map:
 
     def _kept(self, ledger: MapLedger, items: Sequence[Item]) -> dict[str, Done]:
         """Return what earlier attempts kept and still holds; say why the rest does not."""
-        made, forced = _digest(self._made), self._attempt.forced
+        made, forced = digest_of_json(self._made)[:16], self._attempt.forced
         found = ledger.done(items)
         fresh = {
             digest: done
@@ -277,7 +277,3 @@ def _changes(attempt: Attempt, was: Mapping[str, Any], now: Mapping[str, Any]) -
     old, new = was.get("taken") or {}, now.get("taken") or {}
     names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
     return [*told, *(f"{name} has another value" for name in names)]
-
-
-def _digest(made: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -28,7 +29,12 @@ def packages() -> tuple[str, ...]:
 @cache
 def digest() -> str:
     """Return the SHA-256 of all that is installed."""
-    return hashlib.sha256("\n".join(packages()).encode()).hexdigest()
+    return digest_of(packages())
+
+
+def digest_of(packages: Iterable[str]) -> str:
+    """Return one SHA-256 of packages as ``name==version``, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(packages)).encode()).hexdigest()
 
 
 def described() -> str:

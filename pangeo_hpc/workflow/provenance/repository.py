@@ -1,6 +1,7 @@
 """The git repository a script lies in: its commit, and what is not committed."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,28 @@ from pangeo_hpc.run import Command, Runner, run
 
 # What is kept of changes that are not committed; a repository with large data in it has more.
 MOST = 1 << 20
-_SECONDS = 20.0
+_SECONDS = 30.0
 # Whatever a repository's own configuration names (pagers, monitors, converters) is not started.
 _PLAIN = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "diff.external="),
 )
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EXTERNAL_DIFF": None}
+
+
+def ask(folder: Path, *words: str, runner: Runner = run) -> str | None:
+    """Return what git prints in a folder, None if it has no answer, or is not there.
+
+    It starts no program that a repository names, and changes nothing.
+    """
+    command = ("git", "-C", str(folder), "--no-optional-locks", *_PLAIN, *words)
+    try:
+        told = runner(Command(command, timeout=_SECONDS, environment=_QUIET))
+    except PangeoHpcError:
+        # no git on this node
+        return None
+    return told.stdout if told.returncode == 0 else None
 
 
 def state(script: Path | None, *, runner: Runner = run) -> dict[str, Any] | None:
@@ -27,19 +43,7 @@ def state(script: Path | None, *, runner: Runner = run) -> dict[str, Any] | None
     """
     if script is None:
         return None
-    try:
-        return _state(script, runner)
-    except PangeoHpcError:
-        # no git on this node
-        return None
-
-
-def _state(script: Path, runner: Runner) -> dict[str, Any] | None:
-    def git(*words: str) -> str | None:
-        command = ("git", "-C", str(script.parent), "--no-optional-locks", *_PLAIN, *words)
-        told = runner(Command(command, timeout=_SECONDS, environment=_QUIET))
-        return told.stdout if told.returncode == 0 else None
-
+    git = partial(ask, script.parent, runner=runner)
     top = git("rev-parse", "--show-toplevel")
     if top is None:
         return None
@@ -55,9 +59,6 @@ def _state(script: Path, runner: Runner) -> dict[str, Any] | None:
         "untracked": known is None,
         "diff": diff or "",
     }
-
-
-_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EXTERNAL_DIFF": None}
 
 
 def record(script: Path | None, place: Path, *, runner: Runner = run) -> dict[str, Any] | None:

@@ -11,10 +11,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from pangeo_hpc.errors import PangeoHpcError
-from pangeo_hpc.run import Command, run
+from pangeo_hpc.workflow.provenance.environment import digest_of
+from pangeo_hpc.workflow.provenance.repository import ask
 
-_GIT_TIMEOUT = 30.0
 _SHOWN = 5
 
 
@@ -45,10 +44,11 @@ def digest(
 ) -> Digest:
     """Return the digest of what runs now. `code` is the digest of the script's bytes."""
     packages = installed()
+    listed = [f"{name}=={version}" for name, version in packages.items()]
     parts = {
         "code": code if key is None else None,
         "git": repository(script.parent) if key is None and script is not None else None,
-        "environment": digest_of_packages(packages) if key is None else None,
+        "environment": digest_of(listed) if key is None else None,
         "inputs": dict(inputs),
         "key": key,
     }
@@ -65,12 +65,6 @@ def installed() -> dict[str, str]:
     return {"python": found.python, **packages}
 
 
-def digest_of_packages(packages: Mapping[str, str]) -> str:
-    """Return one digest of all packages and their versions."""
-    lines = sorted(f"{name}=={version}" for name, version in packages.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 @lru_cache(maxsize=8)
 def repository(folder: Path) -> dict[str, str | None] | None:
     """Return the commit of the Git repository a folder is in, and a digest of what is not in it.
@@ -80,28 +74,18 @@ def repository(folder: Path) -> dict[str, str | None] | None:
     """
     if not folder.is_dir():
         return None
-    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    commit = ask(folder, "rev-parse", "--verify", "HEAD")
     if commit is None:
         return None
-    changes = _git(folder, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
+    changes = ask(folder, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
     dirty = hashlib.sha256(changes.encode()).hexdigest() if changes else None
     return {"commit": commit.strip(), "dirty": dirty}
 
 
 def changed_files(folder: Path, before: str) -> list[str]:
     """Return the tracked files that differ from a commit now."""
-    told = _git(folder, "diff", "--no-ext-diff", "--name-only", before)
+    told = ask(folder, "diff", "--no-ext-diff", "--name-only", before)
     return told.splitlines() if told else []
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """Return what Git prints, None if it has no answer."""
-    argv = ("git", "-c", "core.fsmonitor=false", "-C", str(folder), *words)
-    try:
-        result = run(Command(argv, timeout=_GIT_TIMEOUT))
-    except PangeoHpcError:
-        return None
-    return result.stdout if result.returncode == 0 else None
 
 
 def changes(was: Mapping[str, Any], now: Digest, script: Path | None) -> list[str]:

@@ -57,6 +57,26 @@ def test_a_commit_and_changes_of_tracked_files_count(project: Path) -> None:
     assert changes(clean.dump(), made(project), project / "script.py") == []
 
 
+def test_git_starts_nothing_that_a_repository_names(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its monitor nor its converters; and variables of another repository are not taken."""
+    first = made(project)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+    for name in ("core.fsmonitor", "diff.external", "diff.x.textconv", "core.pager"):
+        git(project, "config", name, str(program))
+    (project / ".git" / "info" / "attributes").write_text("* diff=x\n")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    (project / "notes.md").write_text("3")
+    now = made(project)
+    assert now.parts["git"]["commit"] == first.parts["git"]["commit"]
+    assert now.parts["git"]["dirty"] is not None
+    assert changes(first.dump(), now, project / "script.py")[0].endswith(": notes.md")
+    assert not (tmp_path / "started").exists()
+
+
 def test_without_git_there_is_no_repository(project: Path, tmp_path: Path) -> None:
     """Neither is in a notebook, nor where Git is missing."""
     (tmp_path / "alone").mkdir()
