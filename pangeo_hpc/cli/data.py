@@ -128,6 +128,7 @@ def _append(
     wait: bool,
     dry_run: bool,
 ) -> int:
+    from pangeo_hpc.jobs import Ask
     from pangeo_hpc.workflow.convert import launch
 
     if dry_run or not adding.order.sources:
@@ -135,7 +136,8 @@ def _append(
         return Exit.DONE
     for note in adding.notes:
         our.face.say(f"note: {note}")
-    script = launch.program_to_add(our.site, our.person, adding, start)
+    ask = Ask(**asked) if any(asked.values()) else None
+    script = launch.program_to_add(our.site, our.person, adding, start, ask)
     if any(asked.values()):
         return _submit(our, script, asked, start, where, wait=wait)
     return _here(our, script, start, where)

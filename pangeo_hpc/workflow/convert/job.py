@@ -35,16 +35,15 @@ def convert(run: Run, order: Order, each: Each = map) -> None:
     along, target = plan.arrangement.along, run.output(order.target).absolute()
     record = Record.read(run.folder, target) if order.append else None
     ds = plan.dataset(record)
+    asked: dict[str, Any] = {"along": along, "unit": plan.unit, "encoding": plan.encoding}
     if record is None:
         record = Record.begin(plan, ds, target)
     else:
         record = record.with_files([part.piece.path for part in plan.arrangement.parts])
-    # before the first step of them is written: whoever goes on must know what was begun
-    record.write(run.folder)
-    asked: dict[str, Any] = {"along": along, "unit": plan.unit, "encoding": plan.encoding}
-    if order.append:
         # it keeps the layout that it has
         asked = {"append": along}
+    # before the first step of them is written: whoever goes on must know what was begun
+    record.write(run.folder)
     run.write_zarr(ds, order.target, key=f"data convert {order.digest}", **asked)
     record.finished(_steps(target, along)).write(run.folder)
 

@@ -88,13 +88,21 @@ def program(site: Site, person: Person, plan: Plan, start: Start) -> launch.Scri
 
 
 def program_to_add(
-    site: Site, person: Person, adding: Addition, start: Start, *, runner: Runner = run
+    site: Site,
+    person: Person,
+    adding: Addition,
+    start: Start,
+    ask: jobs.Ask | None = None,
+    *,
+    runner: Runner = run,
 ) -> launch.Script:
     """Return the script that adds files to a store; from now on it is what the run does.
 
-    Raise RunBusy if the run is at work.
+    Raise RunBusy if the run is at work, RequestRefused if the job that is asked for cannot be.
     """
     script = _program(site, person, adding.order, start)
+    if ask is not None:
+        launch.request_for(site, person, script, ask)
     folder = runs.home(site, person) / script.run_name
     with jobs.alone(folder, f"run {script.run_name}", "wait for that one"):
         launch.refuse_if_busy(site, person, runs.RunFolder(folder), runner=runner)
