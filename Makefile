@@ -23,14 +23,14 @@ demo: $(READY)
 
 test: check docker-test docker-down cluster-test
 
+# A test that fails on a busy machine is run once more, here and below, and the summary says so.
 check: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=worksteal --quiet $(ARGS)
+	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=worksteal --reruns=1 --quiet $(ARGS)
 
-# Three clusters side by side, since their tests mostly wait. A test that fails on a busy machine is
-# run once more, and the summary says so.
+# Three clusters side by side, since their tests mostly wait.
 cluster-test: $(READY)
 	$(PYTEST) tests/cluster --timeout=600 --durations=15 --numprocesses=3 --dist=loadfile --reruns=1 $(ARGS)
 
