@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.option("--attempt", type=int, metavar="N", help="Which attempt (default: the last).")
 @click.option("--name", metavar="NEW", help="The replay's name (default: RUN-replay-1, …).")
-@click.option("--no-wait", is_flag=True, help="Submit it, and neither wait nor compare.")
+@click.option("--wait/--no-wait", default=True, help="Whether to wait for its end and compare.")
 @click.option("--compare", is_flag=True, help="Submit nothing; compare the replay --name.")
 @click.option("--dry-run", is_flag=True, help="Print what differs and the job script, no more.")
 @json_option
@@ -30,7 +30,7 @@ def replay(
     run: str,
     attempt: int | None,
     name: str | None,
-    no_wait: bool,
+    wait: bool,
     compare: bool,
     dry_run: bool,
 ) -> int:
@@ -53,7 +53,7 @@ def replay(
         return Exit.DONE
     place, job = again.submit(our.person)
     our.face.say(f"run {place.name} is job {job.id}; it replays attempt {again.attempt} of {run}")
-    if no_wait:
+    if not wait:
         if our.face.json:
             our.face.data({"run": place.name, "job": job.id, "folder": str(place.path)})
         our.face.say(f"then: pangeo-hpc runs replay {folder.name} --compare --name {place.name}")

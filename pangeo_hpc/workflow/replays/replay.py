@@ -161,11 +161,12 @@ def _same_script(was: Mapping[str, Any]) -> bool:
 def _environment(person: Person, again: Replay, runner: Runner) -> list[Problem]:
     was = again.record["environment"]
     found = envs.resolve(again.site, again.script.environment, person)
-    code = "from pangeo_hpc.workflow import provenance_environment as e; print(e.described())"
+    code = f"from {provenance_environment.__name__} import described; print(described())"
     command = Command((str(found.python), "-c", code), timeout=60, environment=found.variables)
     told = runner(command)
     if told.returncode != 0:
-        return [Problem("environment", f"cannot be looked at from here: {told.words[-200:]}")]
+        why = told.words.splitlines()[-1]
+        return [Problem("environment", f"cannot be looked at from here: {why}")]
     prefix, _, digest = told.stdout.strip().rpartition(" ")
     if digest == was.get("digest"):
         return []

@@ -130,6 +130,7 @@ def test_the_script_as_it_was(here: Here) -> None:
     assert not list(here.folder.glob("state/*/runs/here/roots-replay-*"))
     told = ("roots.py: has changed since", "tas.zarr: ", "git: the script's")
     assert [each for each in told if each not in err] == []
+    assert "environment: " not in err, "it is the one that ran"
     here.put_input()
     before = {p: p.stat().st_mtime_ns for p in (here.scratch / "out.zarr").rglob("*")}
     found = here.json("runs", "replay", "roots")
