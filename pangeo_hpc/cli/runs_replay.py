@@ -1,6 +1,5 @@
 """`runs replay`: a run done again as it was, and compared."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -106,19 +105,16 @@ def _last(our: Here, folder: "RunFolder") -> str:
 def _compare(our: Here, folder: "RunFolder", place: "RunFolder") -> int:
     from pangeo_hpc import files
     from pangeo_hpc.errors import UsageError
-    from pangeo_hpc.workflow.replays.compare import compare, in_words
-    from pangeo_hpc.workflow.replays.redirect import FILE, Redirect
-    from pangeo_hpc.workflow.report.facts import gather
+    from pangeo_hpc.workflow.replays.compare import in_words
+    from pangeo_hpc.workflow.replays.outputs import compare_outputs
+    from pangeo_hpc.workflow.replays.redirect import FILE
 
     if not (place.path / FILE).exists():
         raise UsageError(f"run {place.name} is no replay", hint="name one with --name")
-    redirect = Redirect.of(place.path)
-    originals = [output["path"] for output in gather(folder, [], [])["outputs"]]
     found: list[Comparison] = []
-    for path in originals:
-        if "://" not in path:
-            found.append(compare(Path(path), redirect.output(Path(path))))
-            our.face.say(f"compared {path}")
+    for each in compare_outputs(folder, place):
+        found.append(each)
+        our.face.say(f"compared {each.original}")
     equal = bool(found) and all(each.equal for each in found)
     told = {
         "run": folder.name,
