@@ -136,7 +136,7 @@ def differences(
         text = "is another than today's; the replay uses the recorded one"
         problems.append(Problem("site", text))
     if "digest" not in (record.get("environment") or {}):
-        text = "nothing was recorded of environment, inputs and git: the attempt never began"
+        text = "nothing was recorded of environment, inputs and git: the attempt opened no run"
         problems.append(Problem("record", text))
         return problems
     if not _same_script(record["script"]):

@@ -183,18 +183,23 @@ def member(item):
 with workflow.start(cluster=False) as run:
     assert len(list(run.map(member, ["number", "table", "series", "set"], save="kept"))) == 4
     assert list(run.map(lambda item: item, [1])) == [1]
+    run.write_zarr(member("series"), "series.zarr")
+    print(run.stage_out("series.zarr", sys.argv[1], overwrite=True))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_results_of_maps_are_compared(here: Here) -> None:
-    """Item by item, by their values, wherever they are kept."""
+def test_results_of_maps_are_compared(here: Here, tmp_path: Path) -> None:
+    """Item by item, by their values, wherever they are kept. What was staged out stays as it is."""
     here.script.write_text(MEMBERS)
-    here("submit", "roots.py", "--wait")
+    here("submit", "roots.py", "--wait", "--", str(tmp_path / "archive"))
+    copies = {p: p.stat().st_mtime_ns for p in (tmp_path / "archive").rglob("*")}
     found = here.json("runs", "replay", "roots")
-    assert (found["equal"], len(found["outputs"])) == (True, 2)
-    assert [each["values"] for each in found["outputs"]] == [1 + 2 + 5 + 1, 1]
+    assert (found["equal"], len(found["outputs"])) == (True, 3)
+    assert [each["values"] for each in found["outputs"]] == [1 + 2 + 5 + 1, 1, 5]
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "archive").rglob("*")} == copies != {}
+    assert "a replay copies nothing to" in "".join(here("runs", "logs", "roots-replay-1"))
     again = here.run("roots-replay-1").path / "maps"
     entries = {json.loads(p.read_text())["label"]: p for p in again.glob("member/items/*.json")}
     series = Path(json.loads(entries["series"].read_text())["kept"]["path"])
