@@ -275,15 +275,16 @@ class Run:
         the place, unless `overwrite`; NotAllowed for missing permission or space; StoppedInTime
         before the walltime ends.
         """
-        from pangeo_hpc.workflow.staging import out as staging
+        from pangeo_hpc.workflow.staging.begin import Choices
+        from pangeo_hpc.workflow.staging.out import stage_out
 
         output = self.output(path).absolute()
         if self._redirect.root is not None:
             self._entered.progress.say(f"{path}: a replay copies nothing to {to}")
             return str(output)
         called = name or (Path(path).name if Path(path).is_absolute() else str(path))
-        choices = staging.Choices(overwrite=overwrite, verify=verify)
-        return staging.stage_out(self._entered, output, to, called, choices, self._site)
+        choices = Choices(overwrite=overwrite, verify=verify)
+        return stage_out(self._entered, output, to, called, choices, self._site)
 
     @property
     def _entered(self) -> Attempt:
