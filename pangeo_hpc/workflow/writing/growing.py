@@ -4,9 +4,6 @@ Until the last step is there, the consolidated metadata tell of the old record a
 the store in between reads that.
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +14,7 @@ from pangeo_hpc.workflow.origin import STATE, UNFINISHED, is_complete
 from pangeo_hpc.workflow.writing import template
 from pangeo_hpc.workflow.writing.encoded import encode
 from pangeo_hpc.workflow.writing.fitting import fit
-from pangeo_hpc.workflow.writing.layout import COORDINATES, Layout
+from pangeo_hpc.workflow.writing.layout import COORDINATES
 from pangeo_hpc.workflow.writing.ledger import Ledger
 from pangeo_hpc.workflow.writing.parts import Part
 from pangeo_hpc.workflow.writing.presence import incomplete
@@ -33,46 +30,6 @@ def check_first(ds: "xr.Dataset", dim: str) -> None:
         text = f"{dim} has no coordinate, by which steps that are there already could be known"
         raise RequestRefused([Problem("append", text, f"assign_coords({dim}=...)")])
     fit(ds.indexes[dim].values[:0], ds.indexes[dim].values, dim)
-
-
-def growable(
-    structure: Mapping[str, Any], layouts: Mapping[str, Any], dim: str
-) -> dict[str, Any] | None:
-    """Return structure, layouts and length of an output not begun to grow, as of one that grows.
-
-    None if it grows already, or cannot: its files must not end amid a unit, or cover all of `dim`.
-    """
-    if structure["append"] is not None or structure["groups"] != [""]:
-        return None
-    layout = Layout.load(layouts[""])
-    if layout.along != dim or layout.gathered:
-        return None
-    variables = structure["variables"]
-    common = math.lcm(
-        *(layout.grids[n].write[variables[n]["dims"].index(dim)] for n in layout.by_unit)
-    )
-    unit = layout.unit
-    if unit >= layout.length:
-        # there is but one, which ends where a file of whole chunks would
-        unit = -(-unit // common) * common
-    if unit % common:
-        return None
-    grown = replace(layout, unit=unit, append=dim)
-    return {
-        "structure": {
-            **structure,
-            "append": dim,
-            "variables": {name: _growing(each, dim) for name, each in variables.items()},
-        },
-        "layouts": {"": grown.dump()},
-        # its entry of coordinates does not tell it
-        "length": layout.length,
-    }
-
-
-def _growing(variable: Mapping[str, Any], dim: str) -> dict[str, Any]:
-    lengths = zip(variable["dims"], variable["shape"], strict=True)
-    return {**variable, "shape": ["growing" if name == dim else size for name, size in lengths]}
 
 
 def recorded(part: Part, target: Path, length: int) -> "xr.Dataset":

@@ -11,7 +11,8 @@ from pangeo_hpc.workflow.attempt import Attempt, Written
 from pangeo_hpc.workflow.origin import describe
 from pangeo_hpc.workflow.writing import template
 from pangeo_hpc.workflow.writing.digest import Digest, changes, digest, shown
-from pangeo_hpc.workflow.writing.growing import Growing, check_first, growable
+from pangeo_hpc.workflow.writing.growable import growable
+from pangeo_hpc.workflow.writing.growing import Growing, check_first
 from pangeo_hpc.workflow.writing.layout import COORDINATES, GATHERED, Asked
 from pangeo_hpc.workflow.writing.ledger import FORMAT, Ledger, differences, plain
 from pangeo_hpc.workflow.writing.output import Output, stale
