@@ -15,8 +15,9 @@ from pangeo_hpc.workflow.reduce.blocks import Blocks, Index, read
 # How many partial results are added at once.
 FAN_IN = 8
 
-# Groups that follow each other in time are cut into outputs of about this size.
-OUTPUT = 32 * MIB
+# Groups that follow each other in time are cut into outputs of about this size: small enough that
+# the first ones are packed and written while later ones are read.
+OUTPUT = 8 * MIB
 
 # Blocks of so much data in all are kept from the mean to what is less than it, and not read again.
 HELD_AT_MOST = 512 * MIB

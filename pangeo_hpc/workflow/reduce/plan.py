@@ -44,10 +44,12 @@ def merged(
     """Return runs of whole chunks of about 32 MiB, which begin and end where shards do.
 
     `given` are the chunks of a Dask array; those smaller than the `stored` ones would read these
-    more than once. Runs are longest along the axis `grow`, then along the last axes.
+    more than once, and one that is all of what is cut nowhere was hardly chosen. Runs are longest
+    along the axis `grow`, then along the last axes.
     """
     if stored is None:
-        return given if given is not None else split(shape, itemsize)
+        chosen = given is not None and any(len(lengths) > 1 for lengths in given)
+        return given if given is not None and chosen else split(shape, itemsize)
     chunks: list[tuple[int, ...]] = []
     factors: list[int] = []
     for axis, (chunk, shard) in enumerate(stored):
