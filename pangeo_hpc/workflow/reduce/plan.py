@@ -55,10 +55,9 @@ def merged(
     for axis, (chunk, shard) in enumerate(stored):
         if given is not None and max(given[axis], default=0) >= min(chunk, shape[axis]):
             chunks.append(given[axis])
-            factors.append(1)
         else:
             chunks.append(_regular(shape[axis], chunk))
-            factors.append(shard // chunk if shard % chunk == 0 else 1)
+        factors.append(_within(shard, chunks[axis]))
     order = [axis for axis in reversed(range(len(shape))) if axis != grow]
     nbytes = itemsize * math.prod(max(lengths, default=0) for lengths in chunks)
     for axis in order if grow is None else [grow, *order]:
@@ -67,6 +66,13 @@ def merged(
             chunks[axis] = _runs(chunks[axis], run)
             nbytes = itemsize * math.prod(max(lengths, default=0) for lengths in chunks)
     return tuple(chunks)
+
+
+def _within(shard: int, lengths: Sequence[int]) -> int:
+    """Return how many chunks of these lengths make a shard; 1 if they do not."""
+    length = lengths[0] if lengths else 0
+    regular = length > 0 and all(other == length for other in lengths[:-1])
+    return max(1, shard // length) if regular and shard % length == 0 else 1
 
 
 def _fit(run: int, factor: int) -> int:
