@@ -59,7 +59,8 @@ def grouped_means(blocks: Blocks, groups: Groups, dtype: np.dtype[Any], how: How
         outputs[(position, *place)] = (members, ranges[position])
     kept = [lengths for i, lengths in enumerate(blocks.chunks) if i != axis]
     chunks = (tuple(last - first for first, last in ranges), *kept)
-    array = _reduced(blocks, partial, outputs, chunks, dtype, how)
+    what = (axis, groups.codes, groups.number)
+    array = _reduced(blocks, partial, outputs, chunks, dtype, how, what)
     return array if how.only or axis == 0 else np.moveaxis(array, 0, axis)
 
 
@@ -71,11 +72,14 @@ def weighted_means(
     how: How,
 ) -> Any:
     """Return a Dask array of the weighted means over some axes; `weight` has just these."""
+    parts: dict[Index, NDArray[np.float64]] = {}
 
     def partial(index: Index) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
-        where = blocks.slices(index)
-        part = np.ascontiguousarray(weight[tuple(where[axis] for axis in axes)])
-        return kernels.weighted_sums, (part, axes), {"skipna": how.skipna}
+        here = tuple(index[axis] for axis in axes)
+        if here not in parts:  # blocks that follow each other in time share their weights
+            where = blocks.slices(index)
+            parts[here] = np.ascontiguousarray(weight[tuple(where[axis] for axis in axes)])
+        return kernels.weighted_sums, (parts[here], axes), {"skipna": how.skipna}
 
     kept = [axis for axis in range(len(blocks.chunks)) if axis not in axes]
     outputs: dict[Index, tuple[list[Index], tuple[int, int]]] = {}
@@ -83,7 +87,7 @@ def weighted_means(
         place = (0, *(index[axis] for axis in kept))
         outputs.setdefault(place, ([], (0, 1)))[0].append(index)
     chunks = ((1,), *(blocks.chunks[axis] for axis in kept))
-    return _reduced(blocks, partial, outputs, chunks, dtype, how)
+    return _reduced(blocks, partial, outputs, chunks, dtype, how, (axes, weight))
 
 
 def subtracted(blocks: Blocks, mean: Any, groups: Groups, dtype: np.dtype[Any]) -> Any:
@@ -149,15 +153,19 @@ def _reduced(
     chunks: tuple[tuple[int, ...], ...],
     dtype: np.dtype[Any],
     how: How,
+    what: Any,
 ) -> Any:
-    """Return the Dask array of all outputs, each made of some groups of some blocks."""
+    """Return the Dask array of all outputs, each made of some groups of some blocks.
+
+    `what` is all that `partial` uses besides the block, from which the array is named.
+    """
     import dask.array
     from dask._task_spec import List, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
     calls = {index: partial(index) for index in blocks.indices()}
-    token = tokenize(blocks.name, list(calls.values()), chunks, dtype, how)
+    token = tokenize(blocks.name, what, chunks, dtype, how)
     name = f"reduce-means-{token}"
     part, tree = f"reduce-part-{token}", f"reduce-add-{token}"
     tasks: dict[Any, Any] = {}

@@ -11,6 +11,11 @@ Chunks = tuple[tuple[int, ...], ...]
 # What one task reads at once, where chunks are smaller.
 TARGET = 32 * MIB
 
+# What is read at once of an array that is cut nowhere. Memory of this size is used again by the
+# thread that freed it; for more, glibc (2.36) takes new pages each time, which costs as much as
+# reading from the page cache does.
+PIECE = 16 * MIB
+
 
 def from_store(encoding: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[int, int]] | None:
     """Return the lengths of chunks and of shards along each axis, None if nothing is known."""
@@ -27,7 +32,7 @@ def split(shape: Sequence[int], itemsize: int) -> Chunks:
     chunks: list[tuple[int, ...]] = []
     nbytes = math.prod(shape) * itemsize
     for length in shape:
-        pieces = min(length, math.ceil(nbytes / TARGET))
+        pieces = min(length, math.ceil(nbytes / min(PIECE, TARGET)))
         run = math.ceil(length / pieces) if pieces > 1 else length
         chunks.append(_regular(length, run))
         nbytes = nbytes // max(1, length) * run
