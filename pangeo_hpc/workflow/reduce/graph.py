@@ -15,6 +15,10 @@ from pangeo_hpc.workflow.reduce.blocks import Blocks, Index, read
 # How many partial results are added at once.
 FAN_IN = 8
 
+# Spatial means of about so much data are one chunk: a file for each block would be tiny, and one
+# for all could not be written in units.
+SPATIAL = 512 * MIB
+
 # Groups that follow each other in time are cut into outputs of about this size: small enough that
 # the first ones are packed and written while later ones are read.
 OUTPUT = 8 * MIB
@@ -87,7 +91,14 @@ def weighted_means(
         place = (0, *(index[axis] for axis in kept))
         outputs.setdefault(place, ([], (0, 1)))[0].append(index)
     chunks = ((1,), *(blocks.chunks[axis] for axis in kept))
-    return _reduced(blocks, partial, outputs, chunks, dtype, how, (axes, weight))
+    array = _reduced(blocks, partial, outputs, chunks, dtype, how, (axes, weight))
+    along = next((i for i, lengths in enumerate(array.chunks) if len(lengths) > 1), None)
+    if along is None:
+        return array
+    number = max(1, SPATIAL // max(1, blocks.nbytes // sum(1 for _ in blocks.indices())))
+    lengths = array.chunks[along]
+    runs = (lengths[start : start + number] for start in range(0, len(lengths), number))
+    return array.rechunk({along: tuple(map(sum, runs))}, method="tasks")
 
 
 def subtracted(blocks: Blocks, mean: Any, groups: Groups, dtype: np.dtype[Any]) -> Any:

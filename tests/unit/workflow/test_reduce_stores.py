@@ -152,6 +152,20 @@ def test_a_small_anomaly_reads_once(store: Path, reads: Reads) -> None:
     xr.testing.assert_allclose(found, groups - groups.mean("time"), atol=1e-4)
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_spatial_means_are_in_few_chunks(
+    store: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of several blocks make one, and each needs its own blocks only."""
+    monkeypatch.setattr(graph, "SPATIAL", 8 * 2 * 6 * 8 * 4)
+    mean = reduce.spatial_mean(opened(store, None).tas)
+    assert mean.chunks == ((16, 16, 16),)
+    weights = np.cos(np.deg2rad(field().lat))
+    wanted = field().tas.weighted(weights).mean(["lat", "lon"])
+    xr.testing.assert_allclose(mean[16:32].compute(), wanted[16:32])
+    assert reads.steps == [2] * 8
+
+
 @pytest.mark.parametrize("held", [1 << 20, 100])
 def test_anomalies_read_whole_shards(
     store: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch, held: int
