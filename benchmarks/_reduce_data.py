@@ -14,28 +14,28 @@ from pangeo_hpc.demo import data
 
 MODEL = "BCC-ESM1"
 STEPS = 120
-"""Steps in one chunk: ten years."""
+"""Steps in one chunk, or in one shard: ten years."""
 
 
-def make(folder: Path, gib: float) -> Field:
+def make(folder: Path, gib: float, missing: float = 0.0) -> Field:
     """Write the field, of about so many GiB, a decade at a time.
 
     The monthly temperatures of one model are repeated in time and over the grid; each value has a
-    little noise of its own, since what is repeated would compress to nothing.
+    little noise of its own, since what is repeated would compress to nothing. A share of the grid
+    can be missing: its first latitudes.
     """
     series, origin = _series()
     steps = max(STEPS, round(gib * 2**30 / (GRID[0] * GRID[1] * 4) / STEPS) * STEPS)
     field = files(folder, steps)
     _empty(field, origin)
-    store: Any = zarr.open_group(field.zarr, mode="r+")["ta"]
+    stores: list[Any] = [zarr.open_group(p, mode="r+")["ta"] for p in (field.zarr, field.plain)]
     import netCDF4
 
     with netCDF4.Dataset(field.netcdf, "r+") as one, netCDF4.Dataset(field.deflated, "r+") as two:
         for start, values in _decades(series, steps):
-            where = slice(start, start + len(values))
-            store[where] = values
-            one["ta"][where] = values
-            two["ta"][where] = values
+            values[:, : round(missing * GRID[0])] = np.nan
+            for each in (*stores, one["ta"], two["ta"]):
+                each[start : start + len(values)] = values
     return field
 
 
@@ -80,10 +80,12 @@ def _empty(field: Field, origin: str) -> None:
     )
     options: dict[str, Any] = {"compute": False, "mode": "w"}
     ds.to_zarr(field.zarr, zarr_format=3, consolidated=False, **options)
-    for path, packed in ((field.netcdf, {}), (field.deflated, {"zlib": True, "complevel": 1})):
-        encoding = {"ta": {"chunksizes": (1, *GRID) if packed else chunks, **packed}}
-        ds.to_netcdf(path, encoding=encoding, **options)
+    cut = {"chunks": (12, *GRID), "shards": chunks, "compressors": None}
+    ds.to_zarr(field.plain, zarr_format=3, consolidated=False, encoding={"ta": cut}, **options)
+    deflated = {"chunksizes": (1, *GRID), "zlib": True, "complevel": 1}
+    for path, encoding in ((field.netcdf, {"contiguous": True}), (field.deflated, deflated)):
+        ds.to_netcdf(path, encoding={"ta": encoding}, **options)
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1]), float(sys.argv[2])).steps)
+    print(make(Path(sys.argv[1]), *map(float, sys.argv[2:])).steps)

@@ -1,14 +1,18 @@
 """Means and anomalies beside plain Xarray and CDO, and beside merely reading the data.
 
-    python -m benchmarks.workflow_reduce [--gib 0.5] [--repeat 3] [--threads 2] [--nodes]
+    python -m benchmarks.workflow_reduce [--gib 0.5] [--repeat 3] [--missing 0.3] [--nodes]
 
-Sample data of CMIP6 are tiled to the size asked for and written as Zarr, as NetCDF without
-compression (which suits CDO best) and with it (as the CMIP6 archive has it). Each operation runs in
-a process of its own, all of them in turn, so many times; the table has the least of each figure.
-On a busy machine only the CPU times can be compared.
-"Computing" begins when packages are imported and the store is open; CDO has no such part, so its
-whole process stands there. With `--nodes`, the operations also run on one and two nodes of a test
-cluster (as root, on Debian), each held to one core.
+Sample data of CMIP6 are tiled to the size asked for and written four times: packed, as Zarr (zstd)
+and as NetCDF (deflated, as the CMIP6 archive has it), and not packed, as Zarr with shards and as
+NetCDF in one piece, which suits CDO best. Outputs are packed as their inputs are.
+Each operation runs in a process of its own, all of them in turn, so many times; the table has the
+least of each figure. On a busy machine only the CPU times can be compared.
+
+"Wall" is that of the operation, from the open store to the written result; of CDO it is its whole
+process, which takes some 10 ms to start. "Floor" is merely reading the same input, in runs of ten
+years with as many threads; for the anomaly, which writes as much as it reads, it is reading the
+input and writing it. "Computing" is what is left: wall less floor. With `--nodes`, the operations
+also run on one and two nodes of a test cluster (as root, on Debian), each held to one core.
 """
 
 import argparse
@@ -33,6 +37,8 @@ CDO = {
     "spatial mean": ["fldmean"],
     "anomaly": ["ymonsub"],
 }
+# What ours is compared with: CDO where it is fastest.
+PEER = "cdo, netcdf"
 MIB = 2**20
 
 
@@ -85,19 +91,30 @@ def run(words: Sequence[str], *, tells: bool) -> Figures:
 
 
 def once(way: str, operation: str, field: Field, folder: Path, threads: int) -> Figures:
-    """Run one operation in one way."""
-    out = folder / "out"
+    """Run one operation in one way, on one of the stores: "ours, zarr"."""
+    program, _, kind = way.partition(", ")
+    source: Path = getattr(field, kind)
+    out = folder / ("out.nc" if program.startswith("cdo") else "out")
     shutil.rmtree(out, ignore_errors=True)
-    if not way.startswith("cdo"):
-        module = [sys.executable, "-m", "benchmarks._reduce_child", way, operation]
-        return run([*module, str(field.zarr), str(out), str(threads)], tells=True)
-    source = str(field.netcdf if way == "cdo" else field.deflated)
-    inputs = [source, "-ymonmean", source] if operation == "anomaly" else [source]
-    target = folder / "out.nc"
-    target.unlink(missing_ok=True)
-    packed = ["-z", "zip_1"] if way != "cdo" and operation == "anomaly" else []
-    words = ["cdo", "-s", "-O", "-f", "nc4", *packed, *CDO[operation]]
-    return run([*words, *inputs, str(target)], tells=False)
+    out.unlink(missing_ok=True)
+    if not program.startswith("cdo"):
+        module = [sys.executable, "-m", "benchmarks._reduce_child", program, operation]
+        return run([*module, str(source), str(out), str(threads)], tells=True)
+    inputs = [str(source), "-ymonmean", str(source)] if operation == "anomaly" else [str(source)]
+    packed = ["-z", "zip_1"] if kind == "deflated" and operation == "anomaly" else []
+    operators = ["copy"] if program == "cdo copy" else CDO[operation]
+    if program == "cdo copy":
+        inputs = [str(source)]
+    words = ["cdo", "-s", "-O", "-f", "nc4", *packed, *operators]
+    return run([*words, *inputs, str(out)], tells=False)
+
+
+def floor_of(way: str, operation: str) -> str:
+    """Return the way that only reads what another reads, and writes it if that writes as much."""
+    program, _, kind = way.partition(", ")
+    if operation != "anomaly":
+        return f"read, {kind}"
+    return f"{'cdo copy' if program == 'cdo' else 'copy'}, {kind}"
 
 
 def least(some: Sequence[Figures]) -> Figures:
@@ -105,54 +122,46 @@ def least(some: Sequence[Figures]) -> Figures:
     return Figures(*(min(values) for values in zip(*(vars(f).values() for f in some), strict=True)))
 
 
-def tell(found: dict[tuple[str, str], Figures], ways: Sequence[str], reading: Figures) -> None:
-    """Print a table, with ratios to reading and to CDO."""
-    head = ("computing", "its CPU", "whole", "its CPU", "peak", "read", "written", "files")
-    head += ("to reading", "CPU", "to cdo", "CPU")
-    print(f"{'':26}" + "".join(f"{word:>11}" for word in head))
-    print(line("reading alone", reading, reading, None))
+def tell(found: dict[tuple[str, str], Figures], ways: Sequence[str]) -> None:
+    """Print a table: for each way its floor, and ratios to what CDO takes without packing."""
+    head = ("wall", "its CPU", "floor", "computing", "wall/floor", "wall/cdo", "comp/cdo")
+    head += ("process", "peak", "read", "written", "files")
+    print(f"{'':30}" + "".join(f"{word:>11}" for word in head))
     for operation in OPERATIONS:
-        cdo = found.get((operation, "cdo"))
+        cdo = found.get((operation, PEER))
         for way in ways:
-            label = f"{operation}, {way}"
-            print(line(label, found[operation, way], reading, cdo))
-
-
-def line(label: str, one: Figures, reading: Figures, cdo: Figures | None) -> str:
-    """Return one line of the table."""
-    seconds = (one.computing, one.cpu, one.whole, one.user + one.system)
-    cells = [f"{each:.2f} s" for each in seconds]
-    cells += [f"{amount / MIB:.0f} MiB" for amount in (one.memory, one.read, one.written)]
-    cells.append(str(one.files))
-    for other in (reading, cdo):
-        if other:
-            cells += [f"{one.computing / other.computing:.2f}", f"{one.cpu / other.cpu:.2f}"]
-        else:
-            cells += ["-", "-"]
-    return f"{label:26}" + "".join(f"{cell:>11}" for cell in cells)
+            one, floor = found[operation, way], found[operation, floor_of(way, operation)]
+            cells = [f"{each:.2f} s" for each in (one.computing, one.cpu, floor.computing)]
+            rest = one.computing - floor.computing
+            cells += [f"{rest:.2f} s", f"{one.computing / floor.computing:.2f}"]
+            if cdo:
+                of_cdo = cdo.computing - found[operation, floor_of(PEER, operation)].computing
+                cells += [f"{one.computing / cdo.computing:.2f}", f"{rest / of_cdo:.2f}"]
+            else:
+                cells += ["-", "-"]
+            cells.append(f"{one.whole:.2f} s")
+            cells += [f"{amount / MIB:.0f} MiB" for amount in (one.memory, one.read, one.written)]
+            cells.append(str(one.files))
+            print(f"{f'{operation}, {way}':30}" + "".join(f"{cell:>11}" for cell in cells))
 
 
 def on_one_machine(field: Field, folder: Path, options: argparse.Namespace) -> None:
     """Measure and tell all operations with threads."""
-    ways = ["ours", *([] if options.no_xarray else ["xarray"])]
-    ways += ["cdo", "cdo-deflated"] if shutil.which("cdo") else []
-    if "cdo" not in ways:
+    ways = ["ours, plain", "ours, netcdf", "ours, zarr", "ours, deflated"]
+    ways += [] if options.no_xarray else ["xarray, zarr"]
+    ways += [PEER, "cdo, deflated"] if shutil.which("cdo") else []
+    if PEER not in ways:
         print("CDO is not installed: apt-get install cdo")
     found: dict[tuple[str, str], list[Figures]] = {}
-    reading: list[Figures] = []
     for _ in range(options.repeat):
         for operation in OPERATIONS:
-            reading.append(once("read", operation, field, folder, options.threads))
-            told = f"{reading[-1].computing:.2f} s, {reading[-1].cpu:.2f} s of CPU"
-            print(f"reading: {told}", file=sys.stderr)
-            for way in ways:
+            floors = dict.fromkeys(floor_of(way, operation) for way in ways)
+            for way in (*floors, *ways):
                 figures = once(way, operation, field, folder, options.threads)
-                print(
-                    f"{operation}, {way}: {figures.computing:.2f} s, {figures.cpu:.2f} s of CPU",
-                    file=sys.stderr,
-                )
+                told = f"{figures.computing:.2f} s, {figures.cpu:.2f} s of CPU"
+                print(f"{operation}, {way}: {told}", file=sys.stderr)
                 found.setdefault((operation, way), []).append(figures)
-    tell({key: least(some) for key, some in found.items()}, ways, least(reading))
+    tell({key: least(some) for key, some in found.items()}, ways)
     load = os.getloadavg()[0]
     print(f"least of {options.repeat} runs; load of the machine at the end {load:.1f}")
 
@@ -171,13 +180,22 @@ def on_a_cluster(folder: Path, options: argparse.Namespace) -> None:
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755)
         steps = field.steps // 2
-        found = {n: on_nodes(cli, field.zarr, n, options.repeat, steps) for n in (1, 2)}
+        found: dict[tuple[int, str, str], list[tuple[float, float]]] = {}
+        for nodes in (1, 2) * 2:  # in turn, since the machine may have other work at times
+            told = on_nodes(cli, field.zarr, nodes, options.repeat, steps)
+            for operation, ways in told["found"].items():
+                for way, took in ways.items():
+                    found.setdefault((nodes, operation, way), []).extend(took)
     print(f"\n{field.nbytes / 2 / MIB:.0f} MiB for each node, one core each; least seconds")
-    print(f"{'':30}{'1 node':>10}{'2 nodes':>10}{'kept':>8}")
+    head = ("1 node", "2 nodes", "2 to 1", "CPU each", "CPU each", "2 to 1")
+    print(f"{'':30}" + "".join(f"{word:>10}" for word in head))
     for operation in OPERATIONS:
         for way in ("ours", "xarray"):
-            one, two = (min(found[n]["found"][operation][way]) for n in (1, 2))
-            print(f"{operation + ', ' + way:30}{one:10.2f}{two:10.2f}{one / two:8.0%}")
+            cells = ""
+            for which in (0, 1):
+                one, two = (min(t[which] for t in found[n, operation, way]) for n in (1, 2))
+                cells += f"{one:10.2f}{two:10.2f}{two / one:10.2f}"
+            print(f"{operation + ', ' + way:30}{cells}")
     print("\ntasks that sleep instead of reading, so only the overhead of graph and scheduler:")
     for threads in (4, 16, 64):
         took, ideal = sleeping(threads)
@@ -189,6 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--gib", type=float, default=0.5, help="size of the values, in GiB")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each operation")
+    parser.add_argument("--missing", type=float, default=0.0, help="share of the grid that is")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, help="where to put the data, else a temporary one")
     parser.add_argument("--no-xarray", action="store_true", help="leave plain Xarray out")
@@ -198,11 +217,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="reduce-") as name:
         folder = Path(name)
         if not options.only_nodes:
-            field = make(folder, options.gib)
-            sizes = ", ".join(
-                f"{path.name} {size(path) / MIB:.0f} MiB"
-                for path in (field.zarr, field.netcdf, field.deflated)
-            )
+            field = make(folder, options.gib, options.missing)
+            sizes = ", ".join(f"{path.name} {size(path) / MIB:.0f} MiB" for path in field.paths)
             print(f"{field.steps} months, {field.nbytes / MIB:.0f} MiB of values: {sizes}")
             on_one_machine(field, folder, options)
         if options.nodes or options.only_nodes:

@@ -66,6 +66,11 @@ class Blocks:
         """Return the key of the task that gives a block."""
         return (self.name, *index)
 
+    def hold(self, chunks: Chunks) -> bool:
+        """Tell whether each of these chunks lies within one block."""
+        edges = (set(itertools.accumulate(lengths)) for lengths in chunks)
+        return all(set(ours[1:]) <= theirs for ours, theirs in zip(self.starts, edges, strict=True))
+
     def again(self) -> "Blocks":
         """Return the blocks as the input has them, which are not those that were reduced."""
         if self.chunks == self.as_given:

@@ -15,8 +15,13 @@ from pangeo_hpc.workflow.reduce.blocks import Blocks, Index, read
 # How many partial results are added at once.
 FAN_IN = 8
 
-# Groups that follow each other in time are cut into outputs of about this size.
-OUTPUT = 32 * MIB
+# Spatial means of about so much data are one chunk: a file for each block would be tiny, and one
+# for all could not be written in units.
+SPATIAL = 512 * MIB
+
+# Groups that follow each other in time are cut into outputs of about this size: small enough that
+# the first ones are packed and written while later ones are read.
+OUTPUT = 8 * MIB
 
 # Blocks of so much data in all are kept from the mean to what is less than it, and not read again.
 HELD_AT_MOST = 512 * MIB
@@ -58,7 +63,8 @@ def grouped_means(blocks: Blocks, groups: Groups, dtype: np.dtype[Any], how: How
         outputs[(position, *place)] = (members, ranges[position])
     kept = [lengths for i, lengths in enumerate(blocks.chunks) if i != axis]
     chunks = (tuple(last - first for first, last in ranges), *kept)
-    array = _reduced(blocks, partial, outputs, chunks, dtype, how)
+    what = (axis, groups.codes, groups.number)
+    array = _reduced(blocks, partial, outputs, chunks, dtype, how, what)
     return array if how.only or axis == 0 else np.moveaxis(array, 0, axis)
 
 
@@ -70,11 +76,14 @@ def weighted_means(
     how: How,
 ) -> Any:
     """Return a Dask array of the weighted means over some axes; `weight` has just these."""
+    parts: dict[Index, NDArray[np.float64]] = {}
 
     def partial(index: Index) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
-        where = blocks.slices(index)
-        part = np.ascontiguousarray(weight[tuple(where[axis] for axis in axes)])
-        return kernels.weighted_sums, (part, axes), {"skipna": how.skipna}
+        here = tuple(index[axis] for axis in axes)
+        if here not in parts:  # blocks that follow each other in time share their weights
+            where = blocks.slices(index)
+            parts[here] = np.ascontiguousarray(weight[tuple(where[axis] for axis in axes)])
+        return kernels.weighted_sums, (parts[here], axes), {"skipna": how.skipna}
 
     kept = [axis for axis in range(len(blocks.chunks)) if axis not in axes]
     outputs: dict[Index, tuple[list[Index], tuple[int, int]]] = {}
@@ -82,14 +91,22 @@ def weighted_means(
         place = (0, *(index[axis] for axis in kept))
         outputs.setdefault(place, ([], (0, 1)))[0].append(index)
     chunks = ((1,), *(blocks.chunks[axis] for axis in kept))
-    return _reduced(blocks, partial, outputs, chunks, dtype, how)
+    array = _reduced(blocks, partial, outputs, chunks, dtype, how, (axes, weight))
+    along = next((i for i, lengths in enumerate(array.chunks) if len(lengths) > 1), None)
+    if along is None:
+        return array
+    number = max(1, SPATIAL // max(1, blocks.nbytes // sum(1 for _ in blocks.indices())))
+    lengths = array.chunks[along]
+    runs = (lengths[start : start + number] for start in range(0, len(lengths), number))
+    return array.rechunk({along: tuple(map(sum, runs))}, method="tasks")
 
 
 def subtracted(blocks: Blocks, mean: Any, groups: Groups, dtype: np.dtype[Any]) -> Any:
-    """Return a Dask array of the blocks less the mean of each step's group.
+    """Return a Dask array of the blocks less the mean of each step's group, in the input's chunks.
 
     The blocks that the mean was made of are kept for it if they are few, and else read again in the
-    very task that uses them, so that none is held in between.
+    very task that uses them, so that none is held in between. Chunks of the input that lie within
+    a block are cut out of it afterwards, since a shard is read faster than its chunks one by one.
     """
     import dask.array
     from dask._task_spec import Task, TaskRef
@@ -97,9 +114,10 @@ def subtracted(blocks: Blocks, mean: Any, groups: Groups, dtype: np.dtype[Any]) 
     from dask.highlevelgraph import HighLevelGraph
 
     axis = groups.axis
-    again = blocks.again()
+    again = blocks if blocks.hold(blocks.as_given) else blocks.again()
     kept = blocks.nbytes <= HELD_AT_MOST and again is blocks
-    mean = mean.rechunk({i: -1 if i == axis else sizes for i, sizes in enumerate(again.chunks)})
+    one = {i: -1 if i == axis else sizes for i, sizes in enumerate(again.chunks)}
+    mean = mean.rechunk(one, method="tasks")
     name = f"reduce-less-{tokenize(again.name, mean.name, groups.codes, dtype)}"
     layers, dependencies = dict(mean.dask.layers), dict(mean.dask.dependencies)
     needs = {mean.name}
@@ -123,7 +141,8 @@ def subtracted(blocks: Blocks, mean: Any, groups: Groups, dtype: np.dtype[Any]) 
             needs.add(again.source.key)
             tasks[(name, *index)] = Task((name, *index), _read_less, source, where, *arguments)
     graph = HighLevelGraph({**layers, name: tasks}, {**dependencies, name: needs})
-    return dask.array.Array(graph, name, again.chunks, dtype=dtype)
+    array = dask.array.Array(graph, name, again.chunks, dtype=dtype)
+    return array.rechunk(blocks.as_given, method="tasks")
 
 
 def _after(blocks: Blocks, mean: Any) -> Blocks:
@@ -145,15 +164,19 @@ def _reduced(
     chunks: tuple[tuple[int, ...], ...],
     dtype: np.dtype[Any],
     how: How,
+    what: Any,
 ) -> Any:
-    """Return the Dask array of all outputs, each made of some groups of some blocks."""
+    """Return the Dask array of all outputs, each made of some groups of some blocks.
+
+    `what` is all that `partial` uses besides the block, from which the array is named.
+    """
     import dask.array
     from dask._task_spec import List, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
     calls = {index: partial(index) for index in blocks.indices()}
-    token = tokenize(blocks.name, list(calls.values()), chunks, dtype, how)
+    token = tokenize(blocks.name, what, chunks, dtype, how)
     name = f"reduce-means-{token}"
     part, tree = f"reduce-part-{token}", f"reduce-add-{token}"
     tasks: dict[Any, Any] = {}

@@ -11,8 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-# Values whose validity is looked at together, such that they stay in the cache.
-_TOGETHER = 1 << 18
+from pangeo_hpc.workflow.reduce.missing import TOGETHER, sums_of_valid, weighted_sums_of_valid
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,16 @@ def group_sums(block: Any, codes: NDArray[np.intp], axis: int, *, skipna: bool) 
     weights = np.empty(len(members), dtype=np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         for index, (_, where, number) in enumerate(members):
-            np.add.reduce(values[where], axis=0, dtype=np.float64, out=sums[index])
+            np.add.reduce(values[where], axis=0, dtype=np.float64, out=sums[index, ...])
             weights[index] = number
     groups = np.array([code for code, _, _ in members], dtype=np.intp)
     if skipna and values.dtype.kind == "f" and np.isnan(sums).any():
-        weights = _valid_sums(values, members, sums)
+        numbers, weights = weights, np.empty(sums.shape)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for index, (_, where, _) in enumerate(members):
+                weights[index] = numbers[index]
+                if np.isnan(sums[index]).any():
+                    sums_of_valid(values[where], sums[index, ...], weights[index, ...])
     return Partial(groups, sums, weights)
 
 
@@ -74,26 +78,17 @@ def weighted_sums(
     """
     values = np.moveaxis(_plain(block), axes, range(-len(axes), 0))
     kept = values.shape[: values.ndim - len(axes)]
-    rows, flat = values.reshape(-1, weight.size) if weight.size else values, weight.reshape(-1)
     groups = np.zeros(1, dtype=np.intp)
     if not weight.size:
         return Partial(groups, np.zeros((1, *kept)), np.zeros(1))
+    rows, flat = values.reshape(-1, weight.size), weight.reshape(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         sums = np.einsum("ij,j->i", rows, flat, dtype=np.float64, casting="unsafe")
         total = np.array([np.add.reduce(flat)])
-        if skipna and values.dtype.kind == "f":
-            missing = np.flatnonzero(np.isnan(sums))
-            if missing.size:
-                total = np.full((1, len(rows)), total[0])
-                step = max(1, _TOGETHER // flat.size)
-                for start in range(0, missing.size, step):
-                    some = missing[start : start + step]
-                    part = rows[some]
-                    absent = np.isnan(part)
-                    part[absent] = 0
-                    sums[some] = np.einsum("ij,j->i", part, flat, dtype=np.float64)
-                    total[0, some] = np.einsum("ij,j->i", ~absent, flat, casting="unsafe")
-                total = total.reshape(1, *kept)
+        if skipna and values.dtype.kind == "f" and np.isnan(sums).any():
+            totals = np.full(sums.shape, total[0])
+            weighted_sums_of_valid(rows, flat, sums, totals)
+            total = totals.reshape(1, *kept)
     return Partial(groups, sums.reshape(1, *kept), total)
 
 
@@ -120,10 +115,11 @@ def means(parts: Sequence[Partial], finish: Finish) -> NDArray[Any]:
     weights = _per_sum(part)
     result: NDArray[Any]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        result = part.sums / weights
+        # divided in float64 and rounded once, piece by piece
+        result = np.empty(part.sums.shape, dtype=finish.dtype)
+        np.divide(part.sums, weights, out=result, casting="same_kind")
         if finish.min_count is not None:
-            result = np.where(weights < finish.min_count, np.nan, result)
-        result = result.astype(finish.dtype, copy=False)
+            result[np.broadcast_to(weights < finish.min_count, result.shape)] = np.nan
     number = finish.last - finish.first
     if part.groups.size == number:
         return result[0] if finish.only else result
@@ -143,7 +139,7 @@ def subtract(
     result = np.empty(values.shape, dtype=dtype)
     steps, means_, out = (np.moveaxis(a, axis, 0) for a in (values, mean, result))
     with np.errstate(invalid="ignore", over="ignore"):
-        if steps.size < _TOGETHER or steps[0].size < _TOGETHER // 256:
+        if steps.size < TOGETHER or steps[0].size < TOGETHER // 256:
             np.subtract(steps, means_[codes], out=out, casting="same_kind")
         else:
             for index, code in enumerate(codes):
@@ -179,27 +175,6 @@ def _as_slice(where: NDArray[np.intp]) -> Any:
         if step > 0 and (np.diff(where) == step).all():
             return slice(int(where[0]), int(where[-1]) + 1, step)
     return where
-
-
-def _valid_sums(
-    values: NDArray[Any], members: Sequence[tuple[int, Any, int]], sums: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Sum again where a sum is not a number, without what is missing; return the counts."""
-    counts = np.empty(sums.shape)
-    for index, (_, where, number) in enumerate(members):
-        counts[index] = number
-        if not np.isnan(sums[index]).any():
-            continue
-        part = values[where]
-        absent = np.isnan(part)
-        counts[index] -= np.add.reduce(absent, axis=0, dtype=_counter(number))
-        with np.errstate(invalid="ignore", over="ignore"):
-            np.add.reduce(np.where(absent, 0, part), axis=0, dtype=np.float64, out=sums[index])
-    return counts
-
-
-def _counter(number: int) -> Any:
-    return np.uint8 if number < 256 else np.uint16 if number < 65536 else np.int64
 
 
 def _per_sum(part: Partial) -> NDArray[np.float64]:

@@ -11,6 +11,11 @@ Chunks = tuple[tuple[int, ...], ...]
 # What one task reads at once, where chunks are smaller.
 TARGET = 32 * MIB
 
+# What is read at once of an array that is cut nowhere. Memory of this size is used again by the
+# thread that freed it; for more, glibc (2.36) takes new pages each time, which costs as much as
+# reading from the page cache does.
+PIECE = 16 * MIB
+
 
 def from_store(encoding: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[int, int]] | None:
     """Return the lengths of chunks and of shards along each axis, None if nothing is known."""
@@ -27,7 +32,7 @@ def split(shape: Sequence[int], itemsize: int) -> Chunks:
     chunks: list[tuple[int, ...]] = []
     nbytes = math.prod(shape) * itemsize
     for length in shape:
-        pieces = min(length, math.ceil(nbytes / TARGET))
+        pieces = min(length, math.ceil(nbytes / min(PIECE, TARGET)))
         run = math.ceil(length / pieces) if pieces > 1 else length
         chunks.append(_regular(length, run))
         nbytes = nbytes // max(1, length) * run
@@ -44,19 +49,20 @@ def merged(
     """Return runs of whole chunks of about 32 MiB, which begin and end where shards do.
 
     `given` are the chunks of a Dask array; those smaller than the `stored` ones would read these
-    more than once. Runs are longest along the axis `grow`, then along the last axes.
+    more than once, and one that is all of what is cut nowhere was hardly chosen. Runs are longest
+    along the axis `grow`, then along the last axes.
     """
     if stored is None:
-        return given if given is not None else split(shape, itemsize)
+        chosen = given is not None and any(len(lengths) > 1 for lengths in given)
+        return given if given is not None and chosen else split(shape, itemsize)
     chunks: list[tuple[int, ...]] = []
     factors: list[int] = []
     for axis, (chunk, shard) in enumerate(stored):
         if given is not None and max(given[axis], default=0) >= min(chunk, shape[axis]):
             chunks.append(given[axis])
-            factors.append(1)
         else:
             chunks.append(_regular(shape[axis], chunk))
-            factors.append(shard // chunk if shard % chunk == 0 else 1)
+        factors.append(_within(shard, chunks[axis]))
     order = [axis for axis in reversed(range(len(shape))) if axis != grow]
     nbytes = itemsize * math.prod(max(lengths, default=0) for lengths in chunks)
     for axis in order if grow is None else [grow, *order]:
@@ -65,6 +71,13 @@ def merged(
             chunks[axis] = _runs(chunks[axis], run)
             nbytes = itemsize * math.prod(max(lengths, default=0) for lengths in chunks)
     return tuple(chunks)
+
+
+def _within(shard: int, lengths: Sequence[int]) -> int:
+    """Return how many chunks of these lengths make a shard; 1 if they do not."""
+    length = lengths[0] if lengths else 0
+    regular = length > 0 and all(other == length for other in lengths[:-1])
+    return max(1, shard // length) if regular and shard % length == 0 else 1
 
 
 def _fit(run: int, factor: int) -> int:

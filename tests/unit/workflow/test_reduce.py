@@ -198,6 +198,20 @@ def test_curvilinear_grids(lazy: bool) -> None:
     np.testing.assert_allclose(reduce.spatial_mean(given_).tas, wanted.tas)
 
 
+@pytest.mark.parametrize("lazy", [False, True], ids=["numpy", "dask"])
+@pytest.mark.parametrize("missing", [(), (3,), (3, 15, 27), (0, 1, 2, 3, 4, 5, 6)])
+def test_series_without_other_dimensions(lazy: bool, missing: tuple[int, ...]) -> None:
+    """One station: there is nothing but time."""
+    series = dataset().tas[:, 0, 0].drop_vars(["lat", "lon"]).copy()
+    series[list(missing)] = np.nan
+    given_ = series.chunk(time=7) if lazy else series
+    groups = series.groupby("time.month")
+    wanted = groups.mean("time")
+    xr.testing.assert_allclose(reduce.climatology(given_), wanted)
+    xr.testing.assert_allclose(reduce.anomaly(given_), groups - wanted)
+    xr.testing.assert_allclose(reduce.temporal_mean(given_), series.mean("time"))
+
+
 def test_zonal_means_and_radians() -> None:
     """Without a longitude the mean is over latitude alone."""
     lat = np.linspace(-1.4, 1.4, 9)

@@ -25,6 +25,8 @@ def test_runs_end_where_shards_do() -> None:
     chunks = merged((1980, 192, 288), 4, None, [(10, 120), (192, 192), (288, 288)], 0)
     assert set(chunks[0]) == {120, 60}
     assert nbytes(chunks, 4) == 120 * 192 * 288 * 4
+    opened = ((10,) * 198, (192,), (288,))  # as Xarray opens a store
+    assert merged((1980, 192, 288), 4, opened, [(10, 120), (192, 192), (288, 288)], 0) == chunks
     part = merged((960, 721, 1440), 4, None, [(1, 12), (721, 721), (1440, 1440)], 0)
     assert set(part[0]) == {6}  # 12 steps would be 48 MiB
 
@@ -36,7 +38,9 @@ def test_chunks_of_a_person_are_respected() -> None:
     assert merged((800, 100_000), 8, given, stored, 0) == given
     small = ((5,) * 160, (100_000,))
     assert merged((800, 100_000), 8, small, stored, 0) == ((100,) * 8, (100_000,))
-    assert merged((800, 100), 8, given, None) == given
+    assert merged((800, 100_000), 8, given, None) == given
+    whole = ((800,), (100_000,))
+    assert merged((800, 100_000), 8, whole, None) == split((800, 100_000), 8)
 
 
 @pytest.mark.parametrize("shape", [(1980, 192, 288), (3, 4000, 4000), (10**8,), (), (0, 5)])

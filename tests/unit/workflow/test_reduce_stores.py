@@ -153,6 +153,36 @@ def test_a_small_anomaly_reads_once(store: Path, reads: Reads) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
+def test_spatial_means_are_in_few_chunks(
+    store: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of several blocks make one, and each needs its own blocks only."""
+    monkeypatch.setattr(graph, "SPATIAL", 8 * 2 * 6 * 8 * 4)
+    mean = reduce.spatial_mean(opened(store, None).tas)
+    assert mean.chunks == ((16, 16, 16),)
+    weights = np.cos(np.deg2rad(field().lat))
+    wanted = field().tas.weighted(weights).mean(["lat", "lon"])
+    xr.testing.assert_allclose(mean[16:32].compute(), wanted[16:32])
+    assert reads.steps == [2] * 8
+
+
+@pytest.mark.parametrize("held", [1 << 20, 100])
+def test_anomalies_read_whole_shards(
+    store: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """Chunks of a shard are cut out of it; it is read once if it is kept, and else twice."""
+    monkeypatch.setattr(plan, "TARGET", 12 * 6 * 8 * 4)
+    monkeypatch.setattr(graph, "HELD_AT_MOST", held)
+    less = reduce.anomaly(opened(store, {}).tas)
+    assert less.chunks is not None
+    assert less.chunks[0] == (2,) * 24
+    found = less.compute()
+    assert reads.steps == [12] * (4 if held > 100 else 8)
+    groups = field().tas.groupby("time.month")
+    xr.testing.assert_allclose(found, groups - groups.mean("time"), atol=1e-4)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_threads_do_not_change_a_bit(store: Path) -> None:
     """Sums are added in one order, whatever computes them."""
     tas = opened(store, None).tas
