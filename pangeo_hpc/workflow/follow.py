@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pangeo_hpc import jobs, processes
+from pangeo_hpc.errors import SchedulerUnreachable
+from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
@@ -13,7 +15,8 @@ from pangeo_hpc.site import Person, Site
 # In an attempt's folder: where and why its program failed, in its own words.
 REASON = "reason"
 
-_IN_VAIN = re.compile("^DependencyNeverSatisfied|^its dependency can never be met")
+NEVER = "DependencyNeverSatisfied"
+_IN_VAIN = re.compile(f"^{NEVER}|^its dependency can never be met")
 
 
 def follow(
@@ -32,6 +35,10 @@ def follow(
     told = jobs.statuses(
         site, person, [found[i] for i in in_jobs], runner=runner, patience=patience
     )
+    told = [
+        _in_vain(site, person, found[i], status, runner)
+        for i, status in zip(in_jobs, told, strict=True)
+    ]
     answers = dict(zip(in_jobs, told, strict=True))
     return [
         _with_reason(answers[i] if i in answers else _of_process(job), job)
@@ -61,6 +68,32 @@ def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:
         return replace(status, reason=(job.folder / REASON).read_text().strip())
     except OSError:
         return status
+
+
+def _in_vain(
+    site: Site, person: Person, job: jobs.Job, status: JobStatus, runner: Runner
+) -> JobStatus:
+    """Add that a job waited in vain, where its scheduler dropped it and does not say why.
+
+    Slurm 22.05 tells nothing of it until its history knows the job. Whom a person cancelled, that
+    one is named, as in ``CANCELLED by 1001``; without a history, those before tell.
+    """
+    # an end that is remembered was looked at when it was first seen
+    unsaid = job.final is None and status.state is JobState.CANCELLED and not status.reason
+    before = job.request.get("after")
+    if not unsaid or not before or status.started or " by " in status.word:
+        return status
+    scheduler = jobs.scheduler_named(site, str(job.request["scheduler"]), person)
+    try:
+        known = jobs.status(scheduler, before, runner=runner).values()
+    except SchedulerUnreachable:
+        return status
+    kept = (JobState.COMPLETED, JobState.LOST)
+    if not any(each.state.ended and each.state not in kept for each in known):
+        return status
+    status = replace(status, reason=NEVER)
+    replace(jobs.Job.read(job.folder), final=keep(status)).write()
+    return status
 
 
 def _of_process(job: jobs.Job) -> JobStatus:

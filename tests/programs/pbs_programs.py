@@ -93,6 +93,10 @@ class Queue:
         found = [json.loads(path.read_text()) for path in (self.folder / "jobs").glob("*.json")]
         return sorted(found, key=lambda job: (job["number"], job["index"] or 0))
 
+    def ended(self) -> list[Job]:
+        """Return every job and element that has ended."""
+        return [job for job in self.jobs() if job["state"] == "F"]
+
     def job(self, number: int, index: int | None) -> Job:
         """Return one job."""
         found: Job = json.loads(self.path(number, index).read_text())

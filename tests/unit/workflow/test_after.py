@@ -1,5 +1,6 @@
 """What `--after` waits for, what it need not wait for, and what it refuses."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from pangeo_hpc import processes
 from pangeo_hpc.cli.main import call
 from pangeo_hpc.errors import RequestRefused
 from pangeo_hpc.jobs import Job
+from pangeo_hpc.run import Command, Result
 from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.schedulers.slurm_parse import HISTORY_COLUMNS, QUEUE_WIDTHS
 from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import after, follow, runs
 from pangeo_hpc.workflow.holder import moment
@@ -144,6 +147,68 @@ def test_in_vain_is_said_in_words(tmp_path: Path, state: JobState, words: str, t
     job = Job(name="x", folder=tmp_path)
     status = follow._with_reason(JobStatus(id="1", state=state, reason=words), job)
     assert status.reason == told
+
+
+SLURM = """
+name: there
+scheduler: slurm
+schedulers: {{slurm: {{type: slurm, bin: {here}}}}}
+user_state: "{here}/state/{{user}}"
+node_types: {{one: {{cores: 1, memory: 1 GiB, walltime: "01:00:00"}}}}
+"""
+
+
+def row(columns: Iterable[str], **told: str) -> str:
+    return "|".join(told.get(name, "") for name in columns) + "|\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "history", "first", "told"),
+    [
+        # what squeue and sacct say right after Slurm has dropped it (22.05)
+        ("Dependency", "CANCELLED", "FAILED", "what it was to follow did not succeed"),
+        ("None", "CANCELLED", "TIMEOUT", "what it was to follow did not succeed"),
+        ("Dependency", "PENDING", "FAILED", "what it was to follow did not succeed"),
+        ("Dependency", None, "NODE_FAIL", "what it was to follow did not succeed"),
+        # a person did, whose name only the history knows
+        ("Dependency", "CANCELLED by 1001", "FAILED", ""),
+        ("Dependency", None, "RUNNING", ""),
+        ("None", None, "COMPLETED", ""),
+    ],
+)
+def test_dropped_in_vain_is_told_whoever_says_it(
+    tmp_path: Path, reason: str, history: str | None, first: str, told: str
+) -> None:
+    """A job that Slurm dropped says so, though neither squeue nor sacct does; and goes on to."""
+    (tmp_path / "site.yaml").write_text(SLURM.format(here=tmp_path))
+    site, person = load_site(tmp_path / "site.yaml"), current_person()
+    kept = {"scheduler": "slurm", "node_type": "one", "after": ["7"]}
+    Job(name="x", folder=tmp_path, id="8", state="taken", request=kept).write()
+    asked: list[str] = []
+
+    def runner(command: Command) -> Result:
+        program = Path(command.argv[0]).name
+        asked.append(program)
+        text = "\n"
+        if program == "squeue":
+            job = {"State": "CANCELLED", "Reason": reason}
+            before = {"State": first, "Reason": "None", "NodeList": "node1"}
+            rows = {"8": job, "7": before}
+            text = "".join(
+                row(QUEUE_WIDTHS, JobArrayID=i, exit_code="0", **each) for i, each in rows.items()
+            )
+        if program == "sacct" and history:
+            text = row(HISTORY_COLUMNS, JobID="8", State=history, ExitCode="0:0")
+        return Result(command.argv, 0, text, "")
+
+    said = [
+        follow.follow(site, person, [Job.read(tmp_path)], runner=runner)[0].reason for _ in range(2)
+    ]
+    before = len(asked)
+    assert [words.partition(" (")[0] for words in said] == [told, told]
+    # an end that is known is not asked for again
+    follow.follow(site, person, [Job.read(tmp_path)], runner=runner)
+    assert len(asked) == before
 
 
 def test_a_notebook_needs_papermill(place: Path, monkeypatch: Any, capsys: Any) -> None:
