@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -53,21 +54,21 @@ def standing(attempts: Iterable[tuple[jobs.Job, JobStatus]]) -> tuple[jobs.Job, 
 
 
 def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:
-    """Add what a program that failed wrote down about it, which is more than a scheduler knows.
+    """Add what was written down about an end, which is more than a scheduler knows.
 
-    The schedulers' words for a job that waited in vain are put into words of ours.
+    A program that failed does so, and whoever cancels a job that waits in vain. The schedulers'
+    words for such a job are put into words of ours.
     """
+    failed = status.state is JobState.FAILED and status.signal is None
+    if failed or (status.state is JobState.CANCELLED and status.started is None):
+        with suppress(OSError):
+            return replace(status, reason=(job.folder / REASON).read_text().strip())
     if _IN_VAIN.search(status.reason):
         told = "what it was to follow did not succeed"
         if status.state.waiting:
             told += ", so it waits for ever: cancel it"
         return replace(status, reason=f"{told} ({status.reason})")
-    if status.state is not JobState.FAILED or status.signal is not None:
-        return status
-    try:
-        return replace(status, reason=(job.folder / REASON).read_text().strip())
-    except OSError:
-        return status
+    return status
 
 
 def _in_vain(

@@ -17,6 +17,7 @@ from pangeo_hpc.workflow.chains.plan import Decision, Wish
 from pangeo_hpc.workflow.chains.steps import Step, Work
 from pangeo_hpc.workflow.chains.store import Batch, ChainFolder, Entry, settle
 from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.until_done.followed import After
 
 # Elements of one array where a scheduler does not tell its limit; PBS and Slurm allow more.
 _SAFE = 500
@@ -96,7 +97,7 @@ class Submitter:
                     self.person,
                     work.program,
                     step.ask,
-                    after=after,
+                    after=After(succeeded=tuple(after)),
                     folder=folder,
                     attempt=entry.attempt,
                     force=decisions[work.run].afresh,

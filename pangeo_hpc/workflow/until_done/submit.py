@@ -22,6 +22,7 @@ from pangeo_hpc.workflow import launch, runs
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.provenance import record as provenance
 from pangeo_hpc.workflow.until_done.decide import Limits
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After, note
 from pangeo_hpc.workflow.until_done.job import OVER
 from pangeo_hpc.workflow.until_done.record import Chain, changing, is_ahead
 
@@ -45,7 +46,7 @@ def launch_chain(
     ask: jobs.Ask,
     limits: Limits,
     *,
-    after: Sequence[str] = (),
+    after: After = NOTHING,
     force: bool = False,
     runner: Runner = run,
 ) -> tuple[runs.RunFolder, list[jobs.Job]]:
@@ -72,7 +73,7 @@ def launch_chain(
             "ask": asdict(ask),
             "environment": script.environment,
             "directory": str(Path.cwd()),
-            "after": list(after),
+            "after": after.as_dict(),
             "force": f"chain of {began}" if force else None,
             "keep": script.keep,
         }
@@ -94,7 +95,7 @@ def extend(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner
 
 
 def preview(
-    site: Site, person: Person, script: launch.Script, ask: jobs.Ask, *, after: Sequence[str] = ()
+    site: Site, person: Person, script: launch.Script, ask: jobs.Ask, *, after: After = NOTHING
 ) -> str:
     """Return the job script of the first attempt."""
     request = _prepared(launch.request_for(site, person, script, ask, after=after))
@@ -160,6 +161,7 @@ def _submit(
     if chain is None:
         raise UsageError(f"run {folder.name} has no chain of attempts")
     told, record = chain.told, folder.record
+    after = After.of(told["after"])
     script = launch.Script(
         path=Path(record["script"]),
         arguments=tuple(record["arguments"]),
@@ -183,7 +185,7 @@ def _submit(
         person,
         script,
         ask,
-        after=() if chain.numbers else told["after"],
+        after=After(runs=after.runs) if chain.numbers else after,
         folder=folder,
         attempt=number,
     )
@@ -195,6 +197,8 @@ def _submit(
     )
     if chain.numbers:
         (place / runs.AHEAD).touch()
+    else:
+        note(after, place)
     with changing(folder):
         # noted before it is submitted: what has no answer yet is looked up by its name
         now = Chain.read(folder) or chain

@@ -1,5 +1,6 @@
 """What `--after` waits for, what it need not wait for, and what it refuses."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,8 @@ from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import after, follow, runs
 from pangeo_hpc.workflow.holder import moment
 from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Standing
-from pangeo_hpc.workflow.until_done.record import Chain, end
+from pangeo_hpc.workflow.until_done.followed import NOTHING
+from pangeo_hpc.workflow.until_done.record import Chain, begin, end
 
 WAITS = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
 
@@ -44,7 +46,7 @@ def job_of(name: str) -> Job:
 
 
 def resolved(*references: str) -> tuple[str, ...]:
-    return after.resolve(*where(), references, node_type=None)
+    return after.resolve(*where(), references, node_type=None).succeeded
 
 
 def problems(*references: str) -> list[str]:
@@ -107,46 +109,19 @@ def test_a_job_of_another_scheduler() -> None:
     assert after.fault("x", job, JobStatus(id="1", state=JobState.COMPLETED), "slurm") is None
 
 
-def test_a_run_until_done(place: Path) -> None:
-    """Which of its jobs completes it is not known; once it is over, it counts as any other."""
+def test_a_run_that_is_over_while_its_job_ends(place: Path) -> None:
+    """Once it is known to be complete nothing waits for it, and `runs wait` waits for its job."""
     assert call(["submit", "waits.py", "--name", "long"]) == 0
     folder = runs.RunFolder(runs.home(*where()) / "long")
     Chain(limits=Limits(), began=moment(), numbers=(1,), told={}).write(folder)
-    (told,) = problems("long")
-    assert told.startswith("run long goes on in further jobs")
+    begin(folder.attempt(1), job_of("long").id)
     end(folder, Decision(Standing.COMPLETE))
-    (place / "go").touch()
+    assert follow.follow(*where(), [job_of("long")])[0].state.ended is False
+    assert after.resolve(*where(), ["long"], node_type=None) == NOTHING
+    threading.Timer(0.5, (place / "go").touch).start()
     assert call(["runs", "wait", "long"]) == 0
+    assert follow.follow(*where(), [job_of("long")])[0].state is JobState.COMPLETED
     assert resolved("long") == ()
-
-
-@pytest.mark.parametrize(
-    ("state", "words", "told"),
-    [
-        (
-            JobState.PENDING,
-            "DependencyNeverSatisfied",
-            (
-                "what it was to follow did not succeed, so it waits for ever: cancel it "
-                "(DependencyNeverSatisfied)"
-            ),
-        ),
-        (
-            JobState.CANCELLED,
-            "its dependency can never be met: afterok:3.pbs",
-            (
-                "what it was to follow did not succeed "
-                "(its dependency can never be met: afterok:3.pbs)"
-            ),
-        ),
-        (JobState.PENDING, "Dependency", "Dependency"),
-    ],
-)
-def test_in_vain_is_said_in_words(tmp_path: Path, state: JobState, words: str, told: str) -> None:
-    """Whatever a scheduler calls a job that waits in vain, the reason says what to do."""
-    job = Job(name="x", folder=tmp_path)
-    status = follow._with_reason(JobStatus(id="1", state=state, reason=words), job)
-    assert status.reason == told
 
 
 SLURM = """
