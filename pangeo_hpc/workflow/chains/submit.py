@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pangeo_hpc.workflow.chains.plan import Decision, Wish
 from pangeo_hpc.workflow.chains.steps import Step, Work
 from pangeo_hpc.workflow.chains.store import Batch, ChainFolder, Entry, settle
 from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.provenance.repository import Repositories
 from pangeo_hpc.workflow.until_done.followed import After
 
 # Elements of one array where a scheduler does not tell its limit; PBS and Slurm allow more.
@@ -32,6 +33,7 @@ class Submitter:
     person: Person
     folder: ChainFolder
     runner: Runner = run
+    git: Repositories = field(default_factory=Repositories)
 
     def wish(self, step: Step, work: Work, after: Sequence[str]) -> Wish:
         """Return what a run is to compute, as digests of the program and of the request."""
@@ -73,6 +75,7 @@ class Submitter:
                     step.ask,
                     environment=step.environment,
                     directory=Path.cwd(),
+                    git=self.git,
                 )
             entries = tuple(
                 Entry(

@@ -21,6 +21,7 @@ from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import launch, runs
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.provenance.repository import Repositories
 from pangeo_hpc.workflow.until_done.decide import Limits
 from pangeo_hpc.workflow.until_done.followed import NOTHING, After, note
 from pangeo_hpc.workflow.until_done.job import OVER
@@ -78,9 +79,10 @@ def launch_chain(
             "keep": script.keep,
         }
         Chain(limits=limits, began=began, told=told).write(folder)
-        _submit(site, person, folder, before=[], runner=runner)
+        git = Repositories()
+        _submit(site, person, folder, before=[], git=git, runner=runner)
         with suppress(SchedulerError):
-            _submit_rest(site, person, folder, runner=runner)
+            _submit_rest(site, person, folder, git=git, runner=runner)
     chain = Chain.read(folder)
     return folder, chain.jobs(folder) if chain else []
 
@@ -91,7 +93,7 @@ def extend(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner
     if chain is None or chain.over or len(chain.numbers) >= chain.limits.attempts:
         return
     with jobs.alone(folder.path, f"run {folder.name}", "pangeo-hpc runs list shows it"):
-        _submit_rest(site, person, folder, runner=runner)
+        _submit_rest(site, person, folder, git=Repositories(), runner=runner)
 
 
 def preview(
@@ -119,7 +121,9 @@ def cancel(
     return problems
 
 
-def _submit_rest(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner) -> None:
+def _submit_rest(
+    site: Site, person: Person, folder: runs.RunFolder, *, git: Repositories, runner: Runner
+) -> None:
     """Submit attempts until there are as many as the limit allows."""
     while (chain := Chain.read(folder)) and not chain.over:
         if len(chain.numbers) >= chain.limits.attempts:
@@ -129,6 +133,7 @@ def _submit_rest(site: Site, person: Person, folder: runs.RunFolder, *, runner: 
             person,
             folder,
             before=_to_follow(site, person, chain, folder, runner),
+            git=git,
             runner=runner,
         )
 
@@ -154,7 +159,13 @@ def _just_begun(chain: Chain) -> bool:
 
 
 def _submit(
-    site: Site, person: Person, folder: runs.RunFolder, *, before: Sequence[str], runner: Runner
+    site: Site,
+    person: Person,
+    folder: runs.RunFolder,
+    *,
+    before: Sequence[str],
+    git: Repositories,
+    runner: Runner,
 ) -> jobs.Job:
     """Submit one more attempt of a chain, to start when the jobs before it ended in failure."""
     chain = Chain.read(folder)
@@ -179,6 +190,7 @@ def _submit(
         ask,
         environment=script.environment,
         directory=Path(told["directory"]),
+        git=git,
     )
     request = launch.request_for(
         site,
