@@ -105,7 +105,7 @@ def _of_step(
         problems = [problem for problem in told.values() if problem]
         if problems:
             raise RequestRefused(problems)
-        return After(succeeded=tuple(seen.before(names)[1]))
+        return seen.before(names)[1]
     return None
 
 

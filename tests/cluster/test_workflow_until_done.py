@@ -186,6 +186,7 @@ def test_warned_in_every_way(cli: CommandLine, cluster: Any) -> None:
 OVERRUNS = """\
 import os, time
 if os.environ["PANGEO_HPC_ATTEMPT"] == "1":
+    open("overruns-began", "w").close()
     time.sleep(1000)
 open("overruns-done", "w").write(str(time.time()))
 """
@@ -198,7 +199,7 @@ assert done < began
 
 
 @pytest.mark.slow
-def test_after_a_run_until_done(cli: CommandLine) -> None:
+def test_after_a_run_until_done(cli: CommandLine, cluster: Any) -> None:
     """The first attempt reaches its walltime, the second completes, and only then it starts."""
     script = cli.script("overruns.py", OVERRUNS)
     words = ("submit", str(script), "--until-done", "--attempts", "3", "--node-type", "short")
@@ -208,6 +209,9 @@ def test_after_a_run_until_done(cli: CommandLine) -> None:
     asked = cli.user.run(["squeue", "--noheader", "-o", "%T %r %E", "-j", job]).stdout.split()
     assert asked[:2] == ["PENDING", "Dependency"]
     assert [f"afterany:{each}" in asked[2] for each in ids] == [True] * 3
+    until((cli.here / "overruns-began").exists)
+    # its minute is over at once
+    cluster.admin(["scontrol", "update", f"jobid={ids[0]}", "endtime=now+5"])
     cli("runs", "wait", "follows")
     told = cli.json("runs", "show", "overruns")["attempts"]
     assert [each["state"] for each in told] == ["timeout", "completed"]

@@ -50,7 +50,11 @@ def look(
         return None
     states = follow(site, person, found, runner=runner, patience=patience)
     found = [Job.read(job.folder) for job in found]
-    pairs = list(zip(found, states, strict=True))
+    return view_of(folder, chain, list(zip(found, states, strict=True)))
+
+
+def view_of(folder: RunFolder, chain: Chain, pairs: list[tuple[Job, JobStatus]]) -> View:
+    """Return how a chain stands whose jobs, at least one, are in these states."""
     # one that runs only to find that the chain is over is no attempt
     begun = [p for p in pairs if began(p[0]) or (p[1].state in _AT_WORK and not chain.over)]
     alive = [pair for pair in begun if not pair[1].state.ended]
@@ -64,6 +68,24 @@ def look(
     current = (alive or ([] if decision.over else waiting[:1]) or begun[-1:] or pairs[:1])[-1]
     left = tuple(job for job, status in pairs if not status.state.ended)
     return View(chain, *current, tuple(ended), decision, left, bool(alive))
+
+
+def as_one(view: View) -> JobStatus:
+    """Return the state of a run that is computed until done, as if all its jobs were one."""
+    decision, status = view.decision, view.status
+    if decision.standing is Standing.COMPLETE:
+        return replace(status, state=JobState.COMPLETED, exit_code=0, signal=None, reason="")
+    if not decision.over:
+        if status.state.ended and status.state is not JobState.LOST:
+            reason = "the next attempt has not begun"
+            return replace(status, state=JobState.PENDING, exit_code=None, reason=reason)
+        return status
+    if view.at_work:
+        return status
+    good = status.state.ended and status.state not in (JobState.COMPLETED, JobState.LOST)
+    state = status.state if good else JobState.FAILED
+    reason = f"{decision.standing.value}: {decision.why}"
+    return replace(status, state=state, exit_code=None, signal=None, reason=reason)
 
 
 _AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED, JobState.ENDING)

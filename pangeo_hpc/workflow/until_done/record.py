@@ -67,6 +67,13 @@ class Chain:
         return [Job.read(place) for place in places if (place / "job.json").exists()]
 
 
+def newest(folder: RunFolder) -> Chain | None:
+    """Return the chain that is the last submission of a run, None if that is a single job."""
+    chain = Chain.read(folder)
+    made = [int(place.name) for place in folder.attempts() if (place / "job.json").exists()]
+    return chain if chain and made and made[-1] in chain.numbers else None
+
+
 @contextmanager
 def changing(folder: RunFolder) -> Iterator[None]:
     """Let one process at a time change what is remembered of a run's chain."""

@@ -69,22 +69,45 @@ def launch_chain(
             arguments=script.arguments,
             force=force,
         )
-        began = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {
-            "ask": asdict(ask),
-            "environment": script.environment,
-            "directory": str(Path.cwd()),
-            "after": after.as_dict(),
-            "force": f"chain of {began}" if force else None,
-            "keep": script.keep,
-        }
-        Chain(limits=limits, began=began, told=told).write(folder)
-        git = Repositories()
-        _submit(site, person, folder, before=[], git=git, runner=runner)
-        with suppress(SchedulerError):
-            _submit_rest(site, person, folder, git=git, runner=runner)
+        begin_chain(
+            site, person, folder, script, ask, limits, after=after, force=force, runner=runner
+        )
     chain = Chain.read(folder)
     return folder, chain.jobs(folder) if chain else []
+
+
+def begin_chain(
+    site: Site,
+    person: Person,
+    folder: runs.RunFolder,
+    script: launch.Script,
+    ask: jobs.Ask,
+    limits: Limits,
+    *,
+    after: After = NOTHING,
+    force: bool = False,
+    claimed: tuple[int, Path] | None = None,
+    git: Repositories | None = None,
+    runner: Runner = run,
+) -> None:
+    """Submit the attempts of a run, of which one may be claimed already, as far as the queue goes.
+
+    The caller holds the run's `jobs.alone`. Raise the scheduler's error if not even the first one
+    was taken.
+    """
+    began, git = datetime.now(UTC).isoformat(timespec="seconds"), git or Repositories()
+    told = {
+        "ask": asdict(ask),
+        "environment": script.environment,
+        "directory": str(Path.cwd()),
+        "after": after.as_dict(),
+        "force": f"chain of {began}" if force else None,
+        "keep": script.keep,
+    }
+    Chain(limits=limits, began=began, told=told).write(folder)
+    _submit(site, person, folder, before=[], claimed=claimed, git=git, runner=runner)
+    with suppress(SchedulerError):
+        _submit_rest(site, person, folder, git=git, runner=runner)
 
 
 def extend(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner = run) -> None:
@@ -164,6 +187,7 @@ def _submit(
     folder: runs.RunFolder,
     *,
     before: Sequence[str],
+    claimed: tuple[int, Path] | None = None,
     git: Repositories,
     runner: Runner,
 ) -> jobs.Job:
@@ -182,7 +206,7 @@ def _submit(
         keep=told["keep"],
     )
     ask = jobs.Ask(**told["ask"])
-    number, place = folder.new_attempt()
+    number, place = claimed or folder.new_attempt()
     provenance.note_submission(
         folder.path,
         place,
