@@ -93,16 +93,9 @@ def submit_chain(
 
 def is_chain(folder: "RunFolder", reference: str) -> bool:
     """Tell whether a person means a whole chain: by the run's name, and nothing came after it."""
-    from pangeo_hpc.workflow.until_done.record import Chain
+    from pangeo_hpc.workflow.until_done.record import newest
 
-    chain = Chain.read(folder)
-    last = folder.attempts()[-1:]
-    return (
-        chain is not None
-        and reference == folder.name
-        and bool(last)
-        and int(last[0].name) in chain.numbers
-    )
+    return reference == folder.name and newest(folder) is not None
 
 
 def wait_for_chain(our: Here, folder: "RunFolder") -> int:

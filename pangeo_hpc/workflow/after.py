@@ -17,7 +17,7 @@ from pangeo_hpc.workflow.follow import follow, standing
 from pangeo_hpc.workflow.until_done.decide import Standing
 from pangeo_hpc.workflow.until_done.follow import View, look
 from pangeo_hpc.workflow.until_done.followed import NOTHING, After, Followed
-from pangeo_hpc.workflow.until_done.record import Chain
+from pangeo_hpc.workflow.until_done.record import newest
 
 
 def resolve(
@@ -111,13 +111,10 @@ def _of_step(
 
 def _means_chain(folder: runs.RunFolder, reference: str) -> bool:
     """Tell whether a run, or a job of it, is one that is computed until done."""
-    chain = Chain.read(folder)
-    if chain is None:
-        return False
-    if reference == folder.name:
-        return int(folder.attempts()[-1].name) in chain.numbers
-    named = [job for job in chain.jobs(folder) if job.id and runs.same_id(job.id, reference)]
-    return bool(named)
+    chain = newest(folder)
+    if chain is None or reference == folder.name:
+        return chain is not None
+    return any(job.id and runs.same_id(job.id, reference) for job in chain.jobs(folder))
 
 
 def after_chain(folder: runs.RunFolder, view: View, scheduler: str) -> After:

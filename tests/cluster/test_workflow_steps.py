@@ -16,7 +16,7 @@ import json, sys
 from pangeo_hpc import workflow
 
 chain = workflow.Chain("cmip")
-prepare = chain.step("prepare.py", node_type="short")
+prepare = chain.step("prepare.py", node_type="short", until_done=True, attempts=2)
 members = chain.step("member.py", over=["r1", "r2", "r3"], after=prepare, cores=1, memory="500 MiB")
 chain.step("collect.py", after=members, cores=1, memory="500 MiB")
 told = chain.submit()

@@ -205,7 +205,7 @@ class Chain:
             nonlocal told
             told = self.status()
             # what the scheduler has just forgotten may still be found
-            self._look.see_on(row.run for row in told.rows)
+            self._look.see_on()
             unsure = any(row.state is JobState.LOST for row in told.rows)
             state = JobState.COMPLETED if told.complete else JobState.FAILED
             state = JobState.LOST if unsure and told.ended else state

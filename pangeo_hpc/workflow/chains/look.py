@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pangeo_hpc import jobs
@@ -16,7 +16,7 @@ from pangeo_hpc.workflow.chains.plan import Seen
 from pangeo_hpc.workflow.chains.store import Batch, ChainFolder, settle
 from pangeo_hpc.workflow.follow import follow, standing
 from pangeo_hpc.workflow.until_done.decide import Decision, Standing
-from pangeo_hpc.workflow.until_done.follow import as_one, look, view_of
+from pangeo_hpc.workflow.until_done.follow import View, as_one, look, view_of
 from pangeo_hpc.workflow.until_done.follow import settle as settle_chain
 from pangeo_hpc.workflow.until_done.followed import NOTHING, After, drop
 from pangeo_hpc.workflow.until_done.record import end, newest
@@ -25,12 +25,16 @@ from pangeo_hpc.workflow.until_done.submit import extend
 
 @dataclass(frozen=True)
 class Look:
-    """Asks the schedulers about the runs of one chain."""
+    """Asks the schedulers about the runs of one chain.
+
+    `views` are those that go on until they are done, as they stood when they were last asked about.
+    """
 
     site: Site
     person: Person
     folder: ChainFolder
     runner: Runner = run
+    views: dict[str, View] = field(default_factory=dict)
 
     def settle(self) -> None:
         """Find out what became of submissions whose end nobody saw."""
@@ -39,8 +43,7 @@ class Look:
 
     def standing(self, names: Iterable[str]) -> dict[str, tuple[jobs.Job, JobStatus]]:
         """Return the attempt that stands for each run that was submitted, and the run's state."""
-        home = runs.home(self.site, self.person)
-        folders = {name: runs.RunFolder(home / name) for name in names}
+        folders = {name: self._run(name) for name in names}
         chains = {name: chain for name, each in folders.items() if (chain := newest(each))}
         flat = [
             (name, job)
@@ -57,22 +60,22 @@ class Look:
             if now.state not in ("refused", "not taken"):
                 pairs.setdefault(name, []).append((now, status))
         views = {n: view_of(folders[n], chains[n], pairs[n]) for n in chains if n in pairs}
+        self.views.update(views)
         return {
             name: (views[name].job, as_one(views[name])) if name in views else standing(found)
             for name, found in pairs.items()
         }
 
-    def see_on(self, names: Iterable[str]) -> None:
-        """See to runs that go on until they are done: note their ends, submit what is missing."""
-        home = runs.home(self.site, self.person)
-        for name in names:
-            folder = runs.RunFolder(home / name)
-            chain = newest(folder)
-            if chain is None or chain.over:
-                continue
-            view = look(self.site, self.person, folder, runner=self.runner)
-            if view is not None and view.status.state is not JobState.LOST:
-                settle_chain(self.site, self.person, folder, view, runner=self.runner)
+    def see_on(self) -> None:
+        """See to runs that go on until they are done: note their ends, submit what is missing.
+
+        What was last asked is what they are judged by.
+        """
+        for name, view in self.views.items():
+            lacks = len(view.chain.numbers) < view.chain.limits.attempts
+            news = view.decision.over and view.status.state is not JobState.LOST
+            if view.chain.over is None and (lacks or news):
+                settle_chain(self.site, self.person, self._run(name), view, runner=self.runner)
 
     def seen(self, names: Iterable[str]) -> dict[str, Seen]:
         """Return what is known of runs, as far as they were submitted."""
@@ -104,20 +107,24 @@ class Look:
             if status.state is JobState.COMPLETED:
                 continue
             batch = entries[name][1] if name in entries else None
-            folder = runs.RunFolder(home / name)
-            if newest(folder) is not None:
-                after += self._until_done(folder, str(job.request["scheduler"]))
+            if newest(self._run(name)) is not None:
+                after += self._until_done(name, str(job.request["scheduler"]))
             elif batch is not None and batch.array and _stands_whole(batch, attempts, home):
                 after += _succeeds(jobs.Job.read(batch.job_folder))
             else:
                 after += _succeeds(job)
         return attempts, after
 
-    def _until_done(self, folder: runs.RunFolder, scheduler: str) -> After:
-        with suppress(SchedulerError):
-            extend(self.site, self.person, folder, runner=self.runner)
-        view = look(self.site, self.person, folder, runner=self.runner)
+    def _until_done(self, name: str, scheduler: str) -> After:
+        folder, view = self._run(name), self.views.get(name)
+        if view is None or len(view.chain.numbers) < view.chain.limits.attempts:
+            with suppress(SchedulerError):
+                extend(self.site, self.person, folder, runner=self.runner)
+            view = look(self.site, self.person, folder, runner=self.runner)
         return after_chain(folder, view, scheduler) if view else NOTHING
+
+    def _run(self, name: str) -> runs.RunFolder:
+        return runs.RunFolder(runs.home(self.site, self.person) / name)
 
     def cancel(self, alive: Iterable[jobs.Job]) -> None:
         """Cancel jobs, with one call to each scheduler. Raise SchedulerError if one stays.

@@ -18,7 +18,7 @@ from typing import Any
 from pangeo_hpc import files, jobs
 from pangeo_hpc.errors import PangeoHpcError
 from pangeo_hpc.run import Runner, run
-from pangeo_hpc.schedulers.base import JobStatus
+from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow.follow import REASON, follow
 from pangeo_hpc.workflow.runs import AHEAD, BEGUN, RunFolder
@@ -78,6 +78,7 @@ class After:
 
 
 NOTHING = After()
+_ALIVE = (JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED, JobState.ENDING)
 
 
 def standing(
@@ -99,9 +100,11 @@ def standing(
         with suppress(PangeoHpcError, OSError):
             known = list(follow(site, person, found, patience=1.0))
     pairs = list(zip(found, known, strict=True))
-    if any(began(job) and status and not status.state.ended for job, status in pairs):
-        return Decision(Standing.GOES_ON, "it goes on in a further job")
     decision = decide(chain.limits, tried(folder, pairs, datetime.now(UTC)))
+    if decision.standing is Standing.COMPLETE:
+        return decision
+    if any(began(job) and status and status.state in _ALIVE for job, status in pairs):
+        return Decision(Standing.GOES_ON, "it goes on in a further job")
     if decision.over:
         return decision
     return Decision(Standing.GOES_ON, "its jobs have ended, and none of them completed it")

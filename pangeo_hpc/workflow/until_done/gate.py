@@ -29,7 +29,7 @@ def main(words: Sequence[str], *, patience: float = PATIENCE) -> int:
     if os.environ.get(INDEX):
         # an element of an array stands for an attempt of a run of its own
         place = (place / os.environ[INDEX]).resolve()
-    site, person = _who()
+    site, person = _who(RunFolder(place.parent.parent))
     for word in words[1:]:
         folder, _, first = word.rpartition(":")
         followed = Followed(folder, int(first))
@@ -54,9 +54,10 @@ def _look(
         time.sleep(0.5)
 
 
-def _who() -> tuple[Site | None, Person | None]:
+def _who(mine: RunFolder) -> tuple[Site | None, Person | None]:
+    """Return the site as our own run knows it: an array's job is not told."""
     with suppress(PangeoHpcError, OSError):
-        return load_site(), current_person()
+        return load_site(mine.site_file), current_person()
     return None, None
 
 

@@ -68,10 +68,19 @@ class Chain:
 
 
 def newest(folder: RunFolder) -> Chain | None:
-    """Return the chain that is the last submission of a run, None if that is a single job."""
+    """Return the chain that is the last submission of a run, None if that is a single job.
+
+    What the queue refused, of a chain too, is no submission.
+    """
     chain = Chain.read(folder)
-    made = [int(place.name) for place in folder.attempts() if (place / "job.json").exists()]
-    return chain if chain and made and made[-1] in chain.numbers else None
+    if chain is None or not chain.numbers:
+        return None
+    for place in reversed(folder.attempts()):
+        if int(place.name) in chain.numbers:
+            return chain
+        if (place / "job.json").exists() and Job.read(place).state not in ("refused", "not taken"):
+            return None
+    return None
 
 
 @contextmanager

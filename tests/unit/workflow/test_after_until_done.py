@@ -8,6 +8,7 @@ import pytest
 
 from pangeo_hpc import jobs
 from pangeo_hpc.cli.main import call
+from pangeo_hpc.cli.until_done import is_chain
 from pangeo_hpc.errors import RequestRefused
 from pangeo_hpc.schedulers.base import JobState
 from pangeo_hpc.site import current_person, load_site
@@ -145,6 +146,16 @@ def test_what_cannot_be_followed(place: Path) -> None:
     assert found.runs == (Followed(str(folder.path), 1),)
     assert len(found.ended) == 2
     assert call(["runs", "cancel", "long"]) == 0
+
+
+def test_what_the_queue_refused_is_no_submission(long: runs.RunFolder) -> None:
+    """A chain of which the queue took fewer jobs is one still, until something else is taken."""
+    _, attempt = long.new_attempt()
+    assert is_chain(long, "long")
+    kept = {"scheduler": "local", "node_type": "x"}
+    for state, means in (("refused", True), ("not taken", True), ("taken", False)):
+        jobs.Job(name="long", folder=attempt, request=kept, state=state).write()
+        assert is_chain(long, "long") is means
 
 
 # -- what a follower looks at when it begins ------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 
 from pangeo_hpc import workflow
 from pangeo_hpc.cli.main import call
+from pangeo_hpc.errors import PartlyDone
 from pangeo_hpc.run import run
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.chains.chain import Chain
@@ -137,6 +138,29 @@ def test_ended_in_the_middle_of_its_submission(place: Path, which: int) -> None:
     assert told.complete, str(told)
     assert [row.attempt for row in told.rows] == [2, 1, 1, 1]
     assert len(lines(place)) == 4
+
+
+def test_a_queue_that_takes_fewer_jobs(place: Path) -> None:
+    """What follows is not submitted before all attempts are; the next call submits the rest."""
+    (place / "prepare.py").write_text(DIES.partition("first")[0])
+
+    def made(runner: Any) -> Chain:
+        chain = workflow.Chain("cmip6", runner=runner)
+        # while it waits no attempt begins, which would submit the others itself
+        first = chain.step("prepare.py")
+        members = chain.step("member.py", after=first, **LIMITS)
+        chain.step("figures.py", after=members)
+        return chain
+
+    with pytest.raises(PartlyDone, match="the queue took 1 of the 3 jobs of run cmip6.member"):
+        made(Fails(3, 4)).submit()
+    chain = made(run)
+    assert [row.state is None for row in chain.status().rows] == [False, False, True]
+    chain.submit()
+    assert len(jobs_of(chain, "cmip6.member")) == 3
+    (place / "go").touch()
+    told = chain.wait(timeout=200)
+    assert told.complete, str(told)
 
 
 def test_cancelling_it(place: Path) -> None:
