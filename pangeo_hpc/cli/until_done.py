@@ -151,10 +151,10 @@ def lines_of_chain(our: Here, folder: "RunFolder") -> list[str]:
 
 def cancel_chain(our: Here, folder: "RunFolder") -> None:
     """End a chain, so that nothing follows, and drop the jobs that wait to follow."""
+    from pangeo_hpc.workflow.until_done.cancel import cancel
     from pangeo_hpc.workflow.until_done.decide import Decision, Standing
-    from pangeo_hpc.workflow.until_done.followed import drop
+    from pangeo_hpc.workflow.until_done.followers import drop
     from pangeo_hpc.workflow.until_done.record import end
-    from pangeo_hpc.workflow.until_done.submit import cancel
 
     decision = Decision(Standing.FAILED, "cancelled by `pangeo-hpc runs cancel`")
     end(folder, decision)

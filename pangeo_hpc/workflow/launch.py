@@ -17,7 +17,8 @@ from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.notebooks import notebook as notebooks
 from pangeo_hpc.workflow.provenance import record as provenance
-from pangeo_hpc.workflow.until_done.followed import NOTHING, After, note
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After
+from pangeo_hpc.workflow.until_done.followers import note
 
 
 @dataclass(frozen=True, kw_only=True)

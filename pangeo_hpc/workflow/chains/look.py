@@ -18,7 +18,8 @@ from pangeo_hpc.workflow.follow import follow, standing
 from pangeo_hpc.workflow.until_done.decide import Decision, Standing
 from pangeo_hpc.workflow.until_done.follow import View, as_one, look, view_of
 from pangeo_hpc.workflow.until_done.follow import settle as settle_chain
-from pangeo_hpc.workflow.until_done.followed import NOTHING, After, drop
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After
+from pangeo_hpc.workflow.until_done.followers import drop
 from pangeo_hpc.workflow.until_done.record import end, newest
 from pangeo_hpc.workflow.until_done.submit import extend
 

@@ -19,7 +19,8 @@ from pangeo_hpc.workflow.chains.store import Batch, ChainFolder, Entry, settle
 from pangeo_hpc.workflow.provenance import record as provenance
 from pangeo_hpc.workflow.provenance.repository import Repositories
 from pangeo_hpc.workflow.until_done.decide import Limits
-from pangeo_hpc.workflow.until_done.followed import After, note
+from pangeo_hpc.workflow.until_done.followed import After
+from pangeo_hpc.workflow.until_done.followers import note
 from pangeo_hpc.workflow.until_done.submit import begin_chain
 
 # Elements of one array where a scheduler does not tell its limit; PBS and Slurm allow more.

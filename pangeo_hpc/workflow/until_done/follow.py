@@ -13,10 +13,11 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.runs import RunFolder
+from pangeo_hpc.workflow.until_done.cancel import cancel
 from pangeo_hpc.workflow.until_done.decide import Decision, Standing, Tried, core_hours, decide
-from pangeo_hpc.workflow.until_done.followed import drop
+from pangeo_hpc.workflow.until_done.followers import drop
 from pangeo_hpc.workflow.until_done.record import Chain, began, end, tried
-from pangeo_hpc.workflow.until_done.submit import cancel, extend
+from pangeo_hpc.workflow.until_done.submit import extend
 
 
 @dataclass(frozen=True)

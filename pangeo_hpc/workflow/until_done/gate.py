@@ -17,7 +17,8 @@ from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow.element import INDEX
 from pangeo_hpc.workflow.runs import RunFolder
 from pangeo_hpc.workflow.until_done.decide import Decision, Standing
-from pangeo_hpc.workflow.until_done.followed import Followed, noted, refuse, standing
+from pangeo_hpc.workflow.until_done.followed import Followed, noted, standing
+from pangeo_hpc.workflow.until_done.followers import refuse
 
 # Seconds for a network filesystem to show what another node has just written.
 PATIENCE = 10.0

@@ -90,8 +90,8 @@ def _extend(folder: runs.RunFolder) -> None:
 
 
 def _drop_the_rest(folder: runs.RunFolder, decision: Decision) -> None:
-    from pangeo_hpc.workflow.until_done.followed import drop
-    from pangeo_hpc.workflow.until_done.submit import cancel
+    from pangeo_hpc.workflow.until_done.cancel import cancel
+    from pangeo_hpc.workflow.until_done.followers import drop
 
     # where nodes have no commands, each of the others finds the chain at its end
     with suppress(PangeoHpcError, OSError):

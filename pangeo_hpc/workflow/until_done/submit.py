@@ -23,9 +23,10 @@ from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.provenance import record as provenance
 from pangeo_hpc.workflow.provenance.repository import Repositories
 from pangeo_hpc.workflow.until_done.decide import Limits
-from pangeo_hpc.workflow.until_done.followed import NOTHING, After, note
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After
+from pangeo_hpc.workflow.until_done.followers import note
 from pangeo_hpc.workflow.until_done.job import OVER
-from pangeo_hpc.workflow.until_done.record import Chain, changing, is_ahead
+from pangeo_hpc.workflow.until_done.record import Chain, changing
 
 MOST = 100
 
@@ -126,22 +127,6 @@ def preview(
     request = _prepared(launch.request_for(site, person, script, ask, after=after))
     scheduler = jobs.scheduler_named(site, request.scheduler, person)
     return render(scheduler.directives(request), request)
-
-
-def cancel(
-    site: Site, person: Person, folder: runs.RunFolder, *, all_: bool, runner: Runner = run
-) -> dict[str, str]:
-    """Cancel the jobs of a chain that have not begun, or all; return what went wrong, by id."""
-    chain = Chain.read(folder)
-    found = chain.jobs(folder) if chain else []
-    by_key: dict[str, list[str]] = {}
-    for job in found:
-        if job.id and job.final is None and (all_ or is_ahead(job)) and not job.exit_file.exists():
-            by_key.setdefault(str(job.request["scheduler"]), []).append(job.id)
-    problems: dict[str, str] = {}
-    for key, ids in by_key.items():
-        problems |= jobs.cancel(jobs.scheduler_named(site, key, person), ids, runner=runner)
-    return problems
 
 
 def _submit_rest(

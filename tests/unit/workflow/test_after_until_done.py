@@ -14,7 +14,7 @@ from pangeo_hpc.schedulers.base import JobState
 from pangeo_hpc.site import current_person, load_site
 from pangeo_hpc.workflow import after, runs
 from pangeo_hpc.workflow.follow import follow
-from pangeo_hpc.workflow.until_done import followed, gate
+from pangeo_hpc.workflow.until_done import followers, gate
 from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Standing
 from pangeo_hpc.workflow.until_done.followed import After, Followed
 from pangeo_hpc.workflow.until_done.record import Chain, begin, end
@@ -264,7 +264,7 @@ def test_an_element_of_an_array(
 def test_followers_of_an_earlier_submission_stay(long: runs.RunFolder) -> None:
     """Only those are taken back that wait for this one."""
     attempt = folder_of("after").attempt(1)
-    followed.note(After(runs=(Followed(str(long.path), 7),)), attempt)
+    followers.note(After(runs=(Followed(str(long.path), 7),)), attempt)
     decision = Decision(Standing.FAILED, "x")
-    assert followed.drop(load_site(), current_person(), long, decision) == []
-    assert len(list((long.path / followed.FOLLOWERS).iterdir())) == 1
+    assert followers.drop(load_site(), current_person(), long, decision) == []
+    assert len(list((long.path / followers.FOLLOWERS).iterdir())) == 1
