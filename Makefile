@@ -6,6 +6,7 @@
 # make docker-up     a Slurm cluster in containers; see docker/README.md
 # make docker-test   the cluster tests on it, from its login container
 # make docker-down   remove it
+# make docs          the pages of docs/ as a site, in build/docs
 # make bench         ours beside stock batchspawner and dask-jobqueue, on one cluster (likewise)
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ SITE = $(or $(PANGEO_HPC_SITE),local)
 PYTEST = $(VENV)/bin/python -m pytest
 READY = $(VENV)/.ready-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 
-.PHONY: demo test check cluster-test docker-up docker-test docker-down bench soak format clean
+.PHONY: demo test check cluster-test docker-up docker-test docker-down docs bench soak format clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := check
 
@@ -23,14 +24,14 @@ demo: $(READY)
 
 test: check docker-test docker-down cluster-test
 
+# A test that fails on a busy machine is run once more, here and below, and the summary says so.
 check: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=worksteal --quiet $(ARGS)
+	$(PYTEST) --ignore=tests/cluster --numprocesses=2 --dist=worksteal --reruns=1 --quiet $(ARGS)
 
-# Three clusters side by side, since their tests mostly wait. A test that fails on a busy machine is
-# run once more, and the summary says so.
+# Three clusters side by side, since their tests mostly wait.
 cluster-test: $(READY)
 	$(PYTEST) tests/cluster --timeout=600 --durations=15 --numprocesses=3 --dist=loadfile --reruns=1 $(ARGS)
 
@@ -39,6 +40,10 @@ docker-up docker-down:
 
 docker-test:
 	$(PYTHON) -m tests.cluster.containers test -- $(ARGS)
+
+docs: $(READY)
+	$(VENV)/bin/python -m sphinx -W --keep-going -q docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(READY)
 	set -e; for each in benchmarks/[a-z]*.py; do \

@@ -32,7 +32,7 @@ def lab() -> None:
 @lab.command()
 @one_node_options
 @click.option("--name", metavar="N", default=DEFAULT, help="Its name, where you want several.")
-@click.option("--no-wait", is_flag=True, help="Submit it and return; lab list shows it later.")
+@click.option("--wait/--no-wait", default=True, help="Whether to wait until it can be opened.")
 @click.option("--dry-run", is_flag=True, help="Print the job script and submit nothing.")
 @json_option
 @click.pass_context
@@ -40,7 +40,7 @@ def start(
     context: click.Context,
     /,
     name: str,
-    no_wait: bool,
+    wait: bool,
     dry_run: bool,
     environment: str | None,
     **asked: Any,
@@ -65,7 +65,7 @@ def start(
     found, new = launch.launch(our.site, our.person, wanted)
     verb = "submitted as" if new else "there already, as"
     our.face.say(f"lab {name}: {verb} job {found.job.id}")
-    if no_wait:
+    if not wait:
         if our.face.json:
             our.face.data(row_of(our, found, _status(our, found), token=True))
         else:

@@ -1,6 +1,5 @@
 """`runs replay`: a run done again as it was, and compared."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.option("--attempt", type=int, metavar="N", help="Which attempt (default: the last).")
 @click.option("--name", metavar="NEW", help="The replay's name (default: RUN-replay-1, …).")
-@click.option("--no-wait", is_flag=True, help="Submit it, and neither wait nor compare.")
+@click.option("--wait/--no-wait", default=True, help="Whether to wait for its end and compare.")
 @click.option("--compare", is_flag=True, help="Submit nothing; compare the replay --name.")
 @click.option("--dry-run", is_flag=True, help="Print what differs and the job script, no more.")
 @json_option
@@ -30,7 +29,7 @@ def replay(
     run: str,
     attempt: int | None,
     name: str | None,
-    no_wait: bool,
+    wait: bool,
     compare: bool,
     dry_run: bool,
 ) -> int:
@@ -53,7 +52,7 @@ def replay(
         return Exit.DONE
     place, job = again.submit(our.person)
     our.face.say(f"run {place.name} is job {job.id}; it replays attempt {again.attempt} of {run}")
-    if no_wait:
+    if not wait:
         if our.face.json:
             our.face.data({"run": place.name, "job": job.id, "folder": str(place.path)})
         our.face.say(f"then: pangeo-hpc runs replay {folder.name} --compare --name {place.name}")
@@ -106,19 +105,16 @@ def _last(our: Here, folder: "RunFolder") -> str:
 def _compare(our: Here, folder: "RunFolder", place: "RunFolder") -> int:
     from pangeo_hpc import files
     from pangeo_hpc.errors import UsageError
-    from pangeo_hpc.workflow.replays.compare import compare, in_words
-    from pangeo_hpc.workflow.replays.redirect import FILE, Redirect
-    from pangeo_hpc.workflow.report.facts import gather
+    from pangeo_hpc.workflow.replays.compare import in_words
+    from pangeo_hpc.workflow.replays.outputs import compare_outputs
+    from pangeo_hpc.workflow.replays.redirect import FILE
 
     if not (place.path / FILE).exists():
         raise UsageError(f"run {place.name} is no replay", hint="name one with --name")
-    redirect = Redirect.of(place.path)
-    originals = [output["path"] for output in gather(folder, [], [])["outputs"]]
     found: list[Comparison] = []
-    for path in originals:
-        if "://" not in path:
-            found.append(compare(Path(path), redirect.output(Path(path))))
-            our.face.say(f"compared {path}")
+    for each in compare_outputs(folder, place):
+        found.append(each)
+        our.face.say(f"compared {each.original}")
     equal = bool(found) and all(each.equal for each in found)
     told = {
         "run": folder.name,

@@ -268,18 +268,23 @@ class Run:
         `to` is an object store of the site by its name, a folder, or a URL; below it the copy is
         called `name`, by default what the output is called below scratch. Every file is checked
         after it was copied. A later attempt copies only what is missing; with `verify` it reads
-        again what is there. Nothing at the place is readable before all of it is.
+        again what is there. Nothing at the place is readable before all of it is. A replay copies
+        nothing, and returns where its own output is.
 
         Raise UsageError for an output that is unfinished or changes, and if something else is at
         the place, unless `overwrite`; NotAllowed for missing permission or space; StoppedInTime
         before the walltime ends.
         """
-        from pangeo_hpc.workflow.staging import out as staging
+        from pangeo_hpc.workflow.staging.begin import Choices
+        from pangeo_hpc.workflow.staging.out import stage_out
 
         output = self.output(path).absolute()
+        if self._redirect.root is not None:
+            self._entered.progress.say(f"{path}: a replay copies nothing to {to}")
+            return str(output)
         called = name or (Path(path).name if Path(path).is_absolute() else str(path))
-        choices = staging.Choices(overwrite=overwrite, verify=verify)
-        return staging.stage_out(self._entered, output, to, called, choices, self._site)
+        choices = Choices(overwrite=overwrite, verify=verify)
+        return stage_out(self._entered, output, to, called, choices, self._site)
 
     @property
     def _entered(self) -> Attempt:

@@ -14,18 +14,14 @@ from pangeo_hpc.errors import UsageError
 from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.workflow.mapping.items import Unknown, written
 
-_NAMELESS = ("<lambda>", "")
-
 
 def name_of(function: Callable[..., Any], given: str | None) -> str:
-    """Return the name of a map: the given one, else the function's.
+    """Return the name of a map: the given one, else the function's; a lambda's is `lambda`.
 
-    Raise UsageError if it has none, or one that cannot be the name of a folder.
+    Raise UsageError if the given one cannot be the name of a folder.
     """
     inner = _inner(function)
     name = given if given is not None else str(getattr(inner, "__name__", type(inner).__name__))
-    if given is None and name in _NAMELESS:
-        raise UsageError("a lambda has no name", hint='give the map one: name="members"')
     if not NAME.fullmatch(name):
         if given is None:
             return re.sub(r"[^A-Za-z0-9.-]", "", name)[:60].lstrip(".-") or "function"
@@ -37,15 +33,16 @@ def name_of(function: Callable[..., Any], given: str | None) -> str:
 def code_of(function: Callable[..., Any]) -> str:
     """Return a digest of where a function is written: its module, or what Python made of it.
 
-    The script itself is digested apart.
+    The script itself is digested apart, and a module may have many lambdas.
     """
     inner = _inner(function)
     module = getattr(inner, "__module__", None)
     name = f"{module}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
     source = None if module == "__main__" else _source(inner)
-    if source is not None:
-        return f"{name} {_digest_of_file(source)}"
     code = getattr(inner, "__code__", None)
+    if source is not None:
+        own = f" {_digest_of_code(code)}" if code is not None and "<lambda>" in name else ""
+        return f"{name} {_digest_of_file(source)}{own}"
     return f"{name} {_digest_of_code(code)}" if code is not None else name
 
 

@@ -165,6 +165,12 @@ def failures(run: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def results(run: Path, name: str) -> dict[str, tuple[str, Kept]]:
+    """Return the label of each item that is done and what is kept of it, by the item's digest."""
+    entries = [files.read_json(path) for path in sorted(run.glob(f"maps/{name}/items/*.json"))]
+    return {each["item"]: (each["label"], Kept.load(each["kept"])) for each in entries}
+
+
 def _file(item: Item) -> str:
     return f"{item.digest[:_DIGITS]}.json"
 

@@ -136,7 +136,7 @@ def differences(
         text = "is another than today's; the replay uses the recorded one"
         problems.append(Problem("site", text))
     if "digest" not in (record.get("environment") or {}):
-        text = "nothing was recorded of environment, inputs and git: the attempt never began"
+        text = "nothing was recorded of environment, inputs and git: the attempt opened no run"
         problems.append(Problem("record", text))
         return problems
     if not _same_script(record["script"]):
@@ -161,11 +161,12 @@ def _same_script(was: Mapping[str, Any]) -> bool:
 def _environment(person: Person, again: Replay, runner: Runner) -> list[Problem]:
     was = again.record["environment"]
     found = envs.resolve(again.site, again.script.environment, person)
-    code = "from pangeo_hpc.workflow import provenance_environment as e; print(e.described())"
+    code = f"from {provenance_environment.__name__} import described; print(described())"
     command = Command((str(found.python), "-c", code), timeout=60, environment=found.variables)
     told = runner(command)
     if told.returncode != 0:
-        return [Problem("environment", f"cannot be looked at from here: {told.words[-200:]}")]
+        why = told.words.splitlines()[-1]
+        return [Problem("environment", f"cannot be looked at from here: {why}")]
     prefix, _, digest = told.stdout.strip().rpartition(" ")
     if digest == was.get("digest"):
         return []

@@ -296,10 +296,14 @@ def test_wrong_use_is_told_at_once(attempt: Begin, choices: dict[str, Any], word
         run_map(now, square, [1], **choices)
 
 
-def test_a_lambda_needs_a_name(attempt: Begin) -> None:
-    """Two of them would be one map."""
-    with attempt() as now, pytest.raises(UsageError, match="a lambda has no name"):
-        run_map(now, lambda item: item, [1])
+def test_two_lambdas_need_names(attempt: Begin) -> None:
+    """One is called so; what a second one computes would be taken for the first one's results."""
+    with attempt() as now:
+        assert list(run_map(now, lambda item: item, [1])) == [1]
+        with pytest.raises(UsageError, match="something else under the name lambda before"):
+            run_map(now, lambda item: item + 1, [1])
+        assert list(run_map(now, lambda item: item + 1, [1], name="next")) == [2]
+        assert sorted(path.name for path in (now.folder / "maps").iterdir()) == ["lambda", "next"]
 
 
 def test_lost_results_are_computed_again(attempt: Begin) -> None:

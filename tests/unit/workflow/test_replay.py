@@ -1,5 +1,6 @@
 """A run is done again as it was, elsewhere, and compared bit by bit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ def test_the_script_as_it_was(here: Here) -> None:
     assert not list(here.folder.glob("state/*/runs/here/roots-replay-*"))
     told = ("roots.py: has changed since", "tas.zarr: ", "git: the script's")
     assert [each for each in told if each not in err] == []
+    assert "environment: " not in err, "it is the one that ran"
     here.put_input()
     before = {p: p.stat().st_mtime_ns for p in (here.scratch / "out.zarr").rglob("*")}
     found = here.json("runs", "replay", "roots")
@@ -160,3 +162,52 @@ def test_what_cannot_be_replayed(here: Here) -> None:
     assert "ran in no job of ours; the replay asks for node type one" in err
     (here.run("roots").attempt(1) / "script" / "roots.py").unlink()
     assert "kept no script" in here("runs", "replay", "roots", code=2)[1]
+
+
+MEMBERS = """
+import sys
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pangeo_hpc import workflow
+
+def member(item):
+    kinds = {
+        "number": lambda: np.float32(0.1),
+        "table": lambda: pd.DataFrame({"a": [1.5, np.nan]}),
+        "series": lambda: xr.Dataset({"tas": ("t", np.arange(5.0))}),
+        "set": lambda: {3},
+    }
+    return kinds[item]()
+
+with workflow.start(cluster=False) as run:
+    assert len(list(run.map(member, ["number", "table", "series", "set"], save="kept"))) == 4
+    assert list(run.map(lambda item: item, [1])) == [1]
+    run.write_zarr(member("series"), "series.zarr")
+    print(run.stage_out("series.zarr", sys.argv[1], overwrite=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_results_of_maps_are_compared(here: Here, tmp_path: Path) -> None:
+    """Item by item, by their values, wherever they are kept. What was staged out stays as it is."""
+    here.script.write_text(MEMBERS)
+    here("submit", "roots.py", "--wait", "--", str(tmp_path / "archive"))
+    copies = {p: p.stat().st_mtime_ns for p in (tmp_path / "archive").rglob("*")}
+    found = here.json("runs", "replay", "roots")
+    assert (found["equal"], len(found["outputs"])) == (True, 3)
+    assert [each["values"] for each in found["outputs"]] == [1 + 2 + 5 + 1, 1, 5]
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "archive").rglob("*")} == copies != {}
+    assert "a replay copies nothing to" in "".join(here("runs", "logs", "roots-replay-1"))
+    again = here.run("roots-replay-1").path / "maps"
+    entries = {json.loads(p.read_text())["label"]: p for p in again.glob("member/items/*.json")}
+    series = Path(json.loads(entries["series"].read_text())["kept"]["path"])
+    put(xr.Dataset({"tas": ("t", np.arange(5.0) * 2)}), series, mode="w")
+    entries["number"].unlink()
+    (lone,) = again.glob("lambda/items/*.json")
+    lone.write_text(lone.read_text().replace('"text": "1"', '"text": "2"'))
+    out, _ = here("runs", "replay", "roots", "--compare", code=1)
+    assert "item number is missing in the replay" in out
+    assert "item series: tas: 4 of 5 values differ, by up to 4; the first at (1,)" in out
+    assert "lambda: item 1: another value" in out

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,9 @@ from pangeo_hpc.site import Site
 from pangeo_hpc.workflow import lease
 from pangeo_hpc.workflow.attempt import Attempt, Written, summarize
 from pangeo_hpc.workflow.deadline import Deadline
-from pangeo_hpc.workflow.staging import out as staging
 from pangeo_hpc.workflow.staging import places
+from pangeo_hpc.workflow.staging.begin import Choices
+from pangeo_hpc.workflow.staging.out import stage_out
 from tests.unit.workflow.conftest import Begin, put, stamps
 
 
@@ -27,7 +29,7 @@ def no_site() -> Site:
 
 
 def out(attempt: Attempt, path: Path, to: str | Path, name: str = "a/out.zarr", **more: Any) -> str:
-    return staging.stage_out(attempt, path, to, name, staging.Choices(**more), no_site)
+    return stage_out(attempt, path, to, name, Choices(**more), no_site)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -133,8 +135,8 @@ def test_a_full_disk_and_missing_permission(
     attempt: Begin, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are told before a byte is sent, or in words where they are met: exit code 5."""
-    usage = staging.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: usage._replace(free=10))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
     with attempt() as now, pytest.raises(NotAllowed, match="are to come"):
         out(now, store, tmp_path / "archive")
     monkeypatch.undo()
@@ -186,7 +188,7 @@ def test_something_else_is_not_replaced(attempt: Begin, store: Path, tmp_path: P
         out(now, store, tmp_path / "archive", overwrite=True)
     assert content(target) == content(store)
     assert [path.name for path in target.parent.iterdir()] == ["out.zarr"]
-    staging.shutil.rmtree(now.folder / "staged")
+    shutil.rmtree(now.folder / "staged")
     before = stamps(target)
     with attempt() as now:
         out(now, store, tmp_path / "archive")

@@ -16,8 +16,9 @@ import pytest
 import xarray as xr
 
 from pangeo_hpc.errors import NotAllowed, UsageError
-from pangeo_hpc.workflow.staging import out as staging
 from pangeo_hpc.workflow.staging import places
+from pangeo_hpc.workflow.staging.begin import THREADS, Choices
+from pangeo_hpc.workflow.staging.out import stage_out
 from tests.unit.workflow.conftest import Begin, Scripts, put
 
 BUCKET = "alpha-archive"
@@ -76,8 +77,8 @@ def store(attempt: Begin, tmp_path: Path) -> Path:
 
 
 def out(attempt: Any, path: Path, **more: Any) -> str:
-    choices = staging.Choices(**more)
-    return staging.stage_out(attempt, path, "archive", "a/out.zarr", choices, lambda: None)  # type: ignore[arg-type, return-value]
+    choices = Choices(**more)
+    return stage_out(attempt, path, "archive", "a/out.zarr", choices, lambda: None)  # type: ignore[arg-type, return-value]
 
 
 def there(bucket: Any) -> dict[str, bytes]:
@@ -221,6 +222,6 @@ def test_killed_in_mid_copy(
     assert printed == "s3://alpha-archive/b/out.zarr\n"
     again = log.read_text().split()
     assert not checked & set(again)
-    assert len(first) + len(again) <= len(here(store)) + staging.THREADS
+    assert len(first) + len(again) <= len(here(store)) + THREADS
     copy = {path.removeprefix("b/"): bucket.cat_file(path) for path in bucket.find("b")}
     assert copy == {key.removeprefix("a/"): data for key, data in here(store).items()}
