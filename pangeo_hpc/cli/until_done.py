@@ -1,6 +1,6 @@
 """`--until-done`: submit all attempts a run may need, follow them, and tell how they ended."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pangeo_hpc.workflow.runs import RunFolder
     from pangeo_hpc.workflow.until_done.decide import Limits
     from pangeo_hpc.workflow.until_done.follow import View
+    from pangeo_hpc.workflow.until_done.followed import After
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +49,7 @@ def limits_of(
 
 
 def preview_chain(
-    site: "Site", person: "Person", program: "Script", ask: "Ask", *, after: Sequence[str] = ()
+    site: "Site", person: "Person", program: "Script", ask: "Ask", *, after: "After"
 ) -> str:
     """Return the script of the first job."""
     from pangeo_hpc.workflow.until_done.submit import preview
@@ -62,7 +63,7 @@ def submit_chain(
     ask: "Ask",
     limits: "Limits",
     *,
-    after: Sequence[str],
+    after: "After",
     force: bool,
     wait: bool,
 ) -> int:
@@ -92,16 +93,9 @@ def submit_chain(
 
 def is_chain(folder: "RunFolder", reference: str) -> bool:
     """Tell whether a person means a whole chain: by the run's name, and nothing came after it."""
-    from pangeo_hpc.workflow.until_done.record import Chain
+    from pangeo_hpc.workflow.until_done.record import newest
 
-    chain = Chain.read(folder)
-    last = folder.attempts()[-1:]
-    return (
-        chain is not None
-        and reference == folder.name
-        and bool(last)
-        and int(last[0].name) in chain.numbers
-    )
+    return reference == folder.name and newest(folder) is not None
 
 
 def wait_for_chain(our: Here, folder: "RunFolder") -> int:
@@ -157,14 +151,18 @@ def lines_of_chain(our: Here, folder: "RunFolder") -> list[str]:
 
 def cancel_chain(our: Here, folder: "RunFolder") -> None:
     """End a chain, so that nothing follows, and drop the jobs that wait to follow."""
+    from pangeo_hpc.workflow.until_done.cancel import cancel
     from pangeo_hpc.workflow.until_done.decide import Decision, Standing
+    from pangeo_hpc.workflow.until_done.followers import drop
     from pangeo_hpc.workflow.until_done.record import end
-    from pangeo_hpc.workflow.until_done.submit import cancel
 
     decision = Decision(Standing.FAILED, "cancelled by `pangeo-hpc runs cancel`")
     end(folder, decision)
+    dropped = drop(our.site, our.person, folder, decision)
     problems = cancel(our.site, our.person, folder, all_=False)
     our.face.say(f"run {folder.name}: no further attempt follows")
+    for name in dropped:
+        our.face.say(f"run {name}, which was to follow it, is cancelled too")
     for job_id, words in problems.items():
         our.face.say(f"job {job_id} was not cancelled: {words}; it ends at once when it begins")
 

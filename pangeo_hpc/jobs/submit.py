@@ -142,4 +142,5 @@ def _summary(request: JobRequest) -> dict[str, Any]:
         "gpus": request.gpus,
         "walltime": request.walltime.total_seconds(),
         "array": request.array,
+        "after": list(request.after),
     }

@@ -27,6 +27,7 @@ class Wish:
     output: str | None = None
     after: tuple[str, ...] | None = None
     after_failure: tuple[str, ...] | None = None
+    after_end: tuple[str, ...] | None = None
     array: int | None = None
     nodes: int | None = None
     gpus: int | None = None
@@ -64,6 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--after", type=_ids, help="ids of jobs that must have completed before, with commas")
     failed = "ids of jobs that must have ended otherwise than completed, with commas"
     add("--after-failure", type=_ids, help=failed)
+    add("--after-end", type=_ids, help="ids of jobs that must have ended in any way, with commas")
     add("--array", type=_array, help="how many equal elements to run, counted from 0")
     add("--nodes", type=_count, help=argparse.SUPPRESS)
     add("--gpus", type=_whole, help=argparse.SUPPRESS)

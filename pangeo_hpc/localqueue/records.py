@@ -29,6 +29,7 @@ class Job:
     output: str = ""
     after: tuple[str, ...] = ()
     after_failure: tuple[str, ...] = ()
+    after_end: tuple[str, ...] = ()
     array: int | None = None
     requeue: bool = False
     directory: str = "/"
@@ -46,9 +47,9 @@ class Job:
     def from_json(cls, number: int, value: Any) -> "Job":
         """Read a record, or say in `damage` what is wrong with it."""
         try:
-            # records of an earlier version do not know of failures that are waited for
-            failures = tuple(value.get("after_failure", ()))
-            lists = {"after": tuple(value["after"]), "after_failure": failures}
+            # records of an earlier version do not know of other ends that are waited for
+            others = {name: tuple(value.get(name, ())) for name in ("after_failure", "after_end")}
+            lists = {"after": tuple(value["after"]), **others}
             job = cls(**_fields(value) | lists)
             _check(
                 job.number == number
@@ -62,6 +63,7 @@ class Job:
                     job.path,
                     *job.after,
                     *job.after_failure,
+                    *job.after_end,
                 )
                 and _are(int, job.cores, job.memory, job.umask)
                 and _are((int, float), job.walltime, job.submitted)
@@ -74,7 +76,7 @@ class Job:
     @property
     def before(self) -> tuple[str, ...]:
         """Return the ids of all jobs it follows, whatever end it wants of them."""
-        return (*self.after, *self.after_failure)
+        return (*self.after, *self.after_failure, *self.after_end)
 
     def indices(self) -> tuple[int | None, ...]:
         """Return the index of each element; a job without an array has one, None."""

@@ -54,6 +54,8 @@ def dependencies(store: Store, element: Element, known: Iterable[Element]) -> De
             # of an array, one element that ended otherwise is enough
             over = all(state.ended for state in states)
             good = not over or states != {JobState.COMPLETED}
+        elif wanted in element.job.after_end:
+            over, good = all(state.ended for state in states), True
         else:
             over = states == {JobState.COMPLETED}
             good = all(not state.ended or state is JobState.COMPLETED for state in states)

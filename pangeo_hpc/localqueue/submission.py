@@ -20,7 +20,13 @@ T = TypeVar("T")
 
 _LARGEST_SCRIPT = 16 * MIB
 _DEFAULTS = Wish(
-    cores=1, walltime=3600.0, output="local-{id}.out", after=(), after_failure=(), nodes=1
+    cores=1,
+    walltime=3600.0,
+    output="local-{id}.out",
+    after=(),
+    after_failure=(),
+    after_end=(),
+    nodes=1,
 )
 
 
@@ -64,6 +70,7 @@ def decide(
         output=_output(wish),
         after=_given(wish.after),
         after_failure=_given(wish.after_failure),
+        after_end=_given(wish.after_end),
         array=wish.array,
         requeue=bool(wish.requeue),
         directory=str(Path.cwd()),

@@ -99,8 +99,9 @@ class JobRequest:
     `name` already carries the nonce by which the job is found again; `scheduler` is the key of the
     site's scheduler that gets it. `exit_file` is where the job
     keeps its exit status. `array` is how many equal elements to submit, None for a single job.
-    The job starts once those of `after` succeeded and those of `after_failure` ended otherwise; one
-    that therefore can never start is cancelled by the scheduler, where it can.
+    The job starts once those of `after` succeeded, those of `after_failure` ended otherwise, and
+    those of `after_end` ended in any way; one that therefore can never start is cancelled by the
+    scheduler, where it can.
     `output` receives what the job prints; it may hold the scheduler-neutral ``{id}`` and
     ``{index}``, and so may `exit_file`. In an array PANGEO_HPC_INDEX tells each element its index,
     from 0.
@@ -132,6 +133,7 @@ class JobRequest:
     exit_file: Path | None = None
     after: tuple[str, ...] = ()
     after_failure: tuple[str, ...] = ()
+    after_end: tuple[str, ...] = ()
     array: int | None = None
     requeue: bool = False
     made_by: str = "pangeo-hpc"

@@ -87,6 +87,7 @@ class Local:
             "--output": request.output,
             "--after": ",".join(request.after) or None,
             "--after-failure": ",".join(request.after_failure) or None,
+            "--after-end": ",".join(request.after_end) or None,
             "--array": request.array,
         }
         lines = [f"{option}={value}" for option, value in wanted.items() if value is not None]

@@ -44,7 +44,11 @@ def directives(request: JobRequest, options: SchedulerOptions) -> tuple[str, ...
     if "walltime" not in request.omit:
         lines.append(f"-l walltime={format_walltime(request.walltime)}")
     lines += _output(request)
-    kinds = {"afterok": request.after, "afternotok": request.after_failure}
+    kinds = {
+        "afterok": request.after,
+        "afternotok": request.after_failure,
+        "afterany": request.after_end,
+    }
     told = ",".join(f"{kind}:{':'.join(ids)}" for kind, ids in kinds.items() if ids)
     if told:
         # one that waits for failures in vain is deleted by the server
@@ -123,6 +127,7 @@ def _refuse_odd(request: JobRequest) -> None:
         **{f"resources.{name}": f"{name}={value}" for name, value in request.resources.items()},
         **{f"after.{place}": job_id for place, job_id in enumerate(request.after)},
         **{f"after_failure.{place}": i for place, i in enumerate(request.after_failure)},
+        **{f"after_end.{place}": i for place, i in enumerate(request.after_end)},
     }
     problems = [
         Problem(path, f"{word!r} cannot stand in a job script", "use letters, digits and ._-")

@@ -73,7 +73,11 @@ def _size(request: JobRequest) -> list[str]:
 
 def _dependency(request: JobRequest) -> list[str]:
     """Return what the job waits for; one that waits in vain goes away by itself."""
-    kinds = {"afterok": request.after, "afternotok": request.after_failure}
+    kinds = {
+        "afterok": request.after,
+        "afternotok": request.after_failure,
+        "afterany": request.after_end,
+    }
     told = ",".join(f"{kind}:{':'.join(ids)}" for kind, ids in kinds.items() if ids)
     lines = [_option("dependency", told)] if told else []
     return [*lines, "--kill-on-invalid-dep=yes"] if told else []
@@ -109,6 +113,7 @@ def _refuse_odd(request: JobRequest) -> None:
         "gpu_type": request.gpu_type,
         **{f"after.{place}": job_id for place, job_id in enumerate(request.after)},
         **{f"after_failure.{place}": i for place, i in enumerate(request.after_failure)},
+        **{f"after_end.{place}": i for place, i in enumerate(request.after_end)},
     }
     problems = [
         Problem(path, f"{word!r} cannot stand in a job script", "use letters, digits and ._-")

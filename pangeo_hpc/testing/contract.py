@@ -101,6 +101,7 @@ _WALLTIME = re.compile(r"(?<!\d)(26:30:05|1-02:30:05|95405)(?!\d)")
 _MEMORY = re.compile(r"(?<!\d)(1543 ?(M|mb|MB|MiB)|1617952768)(?![\d.\w])")
 _CORES = re.compile(r"(?<!\d)37(?!\d)")
 _JUNK = ("", "--help", "-u", "nonsense", "$(id)", "1 2", "7\n8")
+_AFTER = ("after", "after_failure", "after_end")
 _OMITTED = {
     "queue": re.compile("queue-a"),
     "account": re.compile("account-b"),
@@ -282,11 +283,11 @@ class SchedulerContract:
         for command in runner.commands:
             assert not set(_JUNK[1:]) & set(command.argv), command.argv
 
-    def test_jobs_that_follow_failures(self) -> None:
-        """The header tells apart the jobs that must succeed and those that must fail before."""
+    def test_jobs_that_follow_others(self) -> None:
+        """The header tells apart jobs that must succeed, fail, or merely end before."""
         plain = self._directives()
-        told = {self._directives(**{name: ("77",)}) for name in ("after", "after_failure")}
-        assert len(told | {plain}) == 3
+        told = {self._directives(**{name: ("77",)}) for name in _AFTER}
+        assert len(told | {plain}) == len(_AFTER) + 1
         assert all("77" in text for text in told)
 
     # -- how it understands -----------------------------------------------------------------

@@ -5,6 +5,7 @@ is refused with the reason, instead of waiting in the queue for ever.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pangeo_hpc import jobs
 from pangeo_hpc.errors import Exit, PangeoHpcError, Problem, RequestRefused, UnknownName
@@ -13,7 +14,10 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow, standing
-from pangeo_hpc.workflow.until_done.record import Chain
+from pangeo_hpc.workflow.until_done.decide import Standing
+from pangeo_hpc.workflow.until_done.follow import View, look
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After, Followed
+from pangeo_hpc.workflow.until_done.record import newest
 
 
 def resolve(
@@ -23,8 +27,8 @@ def resolve(
     *,
     node_type: str | None,
     runner: Runner = run,
-) -> tuple[str, ...]:
-    """Return the ids of the jobs to wait for; runs that are complete need no waiting.
+) -> After:
+    """Return the jobs to wait for; runs that are complete need no waiting.
 
     A reference is the name of a run, of a chain or a chain's step, the id of a job, or several of
     these with commas between.
@@ -33,32 +37,35 @@ def resolve(
     """
     scheduler = site.scheduler_of(site.node_type(node_type))[0]
     problems: list[Problem] = []
-    ids: dict[str, None] = {}
+    after = NOTHING
     for reference in (word for words in references for word in words.split(",") if word):
         try:
             found = _of_step(site, person, reference, scheduler, runner)
             if found is None:
-                job_id = _job(site, person, reference, scheduler, runner)
-                found = [job_id] if job_id else []
+                found = _job(site, person, reference, scheduler, runner)
         except RequestRefused as error:
             problems += error.problems
         except PangeoHpcError as error:
             problems.append(Problem("after", error.text, error.hint))
         else:
-            ids |= dict.fromkeys(found)
+            after += found
     if problems:
         raise RequestRefused(problems)
-    return tuple(ids)
+    return after
 
 
-def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Runner) -> str | None:
-    """Return the id of the job a reference means, None if there is nothing to wait for."""
+def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Runner) -> After:
+    """Return what a reference to a run or to a job means."""
     try:
         folder = runs.find(site, person, reference)
     except UnknownName:
         if not reference[:1].isdigit():
             raise
-        return _foreign(site, person, reference, scheduler, runner)
+        return _succeeded(_foreign(site, person, reference, scheduler, runner))
+    if _means_chain(folder, reference):
+        view = look(site, person, folder, runner=runner)
+        if view is not None:
+            return after_chain(folder, view, scheduler)
     attempts = folder.jobs()
     named = [job for job in attempts if job.id and runs.same_id(job.id, reference)] or attempts
     if not named:
@@ -67,16 +74,20 @@ def _job(site: Site, person: Person, reference: str, scheduler: str, runner: Run
     job, status = standing(zip(named, told, strict=True))
     # an id may have been found just now
     job = jobs.Job.read(job.folder)
-    problem = fault(folder.name, job, status, scheduler) or _of_chain(folder, status)
+    problem = fault(folder.name, job, status, scheduler)
     if problem:
         raise RequestRefused([problem])
-    return None if status.state is JobState.COMPLETED else job.id
+    return _succeeded(None if status.state is JobState.COMPLETED else job.id)
+
+
+def _succeeded(job_id: str | None) -> After:
+    return After(succeeded=(job_id,)) if job_id else NOTHING
 
 
 def _of_step(
     site: Site, person: Person, reference: str, scheduler: str, runner: Runner
-) -> list[str] | None:
-    """Return the ids of the jobs of a chain, or of a step of several items; None if it is neither.
+) -> After | None:
+    """Return the jobs of a chain, or of a step of several items; None if it is neither.
 
     Raise RequestRefused with each of its runs that nothing can wait for.
     """
@@ -89,26 +100,58 @@ def _of_step(
         names = [name for name in folder.newest() if f"{name}.".startswith(f"{reference}.")]
         if not names or names == [reference]:
             continue
-        look = Look(site, person, folder, runner)
-        told = {name: fault(name, *pair, scheduler) for name, pair in look.standing(names).items()}
+        seen = Look(site, person, folder, runner)
+        told = {name: fault(name, *pair, scheduler) for name, pair in seen.standing(names).items()}
         problems = [problem for problem in told.values() if problem]
         if problems:
             raise RequestRefused(problems)
-        return look.before(names)[1]
+        return seen.before(names)[1]
     return None
 
 
-def _of_chain(folder: runs.RunFolder, status: JobStatus) -> Problem | None:
-    """Return why nothing can wait for a run that goes on in further jobs until it is complete.
+def _means_chain(folder: runs.RunFolder, reference: str) -> bool:
+    """Tell whether a run, or a job of it, is one that is computed until done."""
+    chain = newest(folder)
+    if chain is None or reference == folder.name:
+        return chain is not None
+    return any(job.id and runs.same_id(job.id, reference) for job in chain.jobs(folder))
 
-    Which of its jobs completes it is not known before.
+
+def after_chain(folder: runs.RunFolder, view: View, scheduler: str) -> After:
+    """Return what waits for a run that is computed until done: the end of all its jobs.
+
+    Raise RequestRefused if it ended without being complete, or may get further jobs.
     """
-    chain = Chain.read(folder)
-    if status.state is JobState.COMPLETED or chain is None or chain.over:
-        return None
-    text = f"run {folder.name} goes on in further jobs until it is done: which is last is not known"
-    hint = f"pangeo-hpc runs wait {folder.name}, and then submit this one"
-    return Problem("after", text, hint)
+    decision, chain = view.decision, view.chain
+    if decision.standing is Standing.COMPLETE:
+        return NOTHING
+    if decision.over:
+        text = f"run {folder.name} {_ENDED[decision.standing]} ({decision.why})"
+        hint = f"submit {folder.name} again first, then this one after it"
+        raise RequestRefused([Problem("after", f"{text}, so this would never start", hint)])
+    problem = fault(folder.name, view.job, replace(view.status, state=JobState.PENDING), scheduler)
+    most = chain.limits.attempts
+    if problem is None and len(chain.numbers) < most:
+        text = (
+            f"the queue took {len(chain.numbers)} of the {most} jobs of run {folder.name}: "
+            "which is last is not known"
+        )
+        hint = (
+            f"pangeo-hpc runs wait {folder.name}, and then submit this one; or let it have at "
+            f"most {len(chain.numbers)} --attempts"
+        )
+        problem = Problem("after", text, hint)
+    if problem:
+        raise RequestRefused([problem])
+    ids = tuple(job.id for job in view.left if job.id)
+    if len(ids) < len(view.left):
+        text = f"it is not clear whether all jobs of run {folder.name} were taken"
+        hint = f"the same again once the scheduler answers; pangeo-hpc runs show {folder.name}"
+        raise RequestRefused([Problem("after", text, hint)])
+    return After(ended=ids, runs=(Followed(str(folder.path), chain.numbers[0]),))
+
+
+_ENDED = {Standing.FAILED: "did not succeed", Standing.LEFT: "stopped with work left"}
 
 
 def _foreign(site: Site, person: Person, job_id: str, scheduler: str, runner: Runner) -> str | None:

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from pangeo_hpc import jobs, processes
+from pangeo_hpc.errors import SchedulerUnreachable
+from pangeo_hpc.jobs.record import keep
 from pangeo_hpc.run import Runner, run
 from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
@@ -13,7 +16,8 @@ from pangeo_hpc.site import Person, Site
 # In an attempt's folder: where and why its program failed, in its own words.
 REASON = "reason"
 
-_IN_VAIN = re.compile("^DependencyNeverSatisfied|^its dependency can never be met")
+NEVER = "DependencyNeverSatisfied"
+_IN_VAIN = re.compile(f"^{NEVER}|^its dependency can never be met")
 
 
 def follow(
@@ -32,6 +36,10 @@ def follow(
     told = jobs.statuses(
         site, person, [found[i] for i in in_jobs], runner=runner, patience=patience
     )
+    told = [
+        _in_vain(site, person, found[i], status, runner)
+        for i, status in zip(in_jobs, told, strict=True)
+    ]
     answers = dict(zip(in_jobs, told, strict=True))
     return [
         _with_reason(answers[i] if i in answers else _of_process(job), job)
@@ -46,21 +54,47 @@ def standing(attempts: Iterable[tuple[jobs.Job, JobStatus]]) -> tuple[jobs.Job, 
 
 
 def _with_reason(status: JobStatus, job: jobs.Job) -> JobStatus:
-    """Add what a program that failed wrote down about it, which is more than a scheduler knows.
+    """Add what was written down about an end, which is more than a scheduler knows.
 
-    The schedulers' words for a job that waited in vain are put into words of ours.
+    A program that failed does so, and whoever cancels a job that waits in vain. The schedulers'
+    words for such a job are put into words of ours.
     """
+    failed = status.state is JobState.FAILED and status.signal is None
+    if failed or (status.state is JobState.CANCELLED and status.started is None):
+        with suppress(OSError):
+            return replace(status, reason=(job.folder / REASON).read_text().strip())
     if _IN_VAIN.search(status.reason):
         told = "what it was to follow did not succeed"
         if status.state.waiting:
             told += ", so it waits for ever: cancel it"
         return replace(status, reason=f"{told} ({status.reason})")
-    if status.state is not JobState.FAILED or status.signal is not None:
+    return status
+
+
+def _in_vain(
+    site: Site, person: Person, job: jobs.Job, status: JobStatus, runner: Runner
+) -> JobStatus:
+    """Add that a job waited in vain, where its scheduler dropped it and does not say why.
+
+    Slurm 22.05 tells nothing of it until its history knows the job. Whom a person cancelled, that
+    one is named, as in ``CANCELLED by 1001``; without a history, those before tell.
+    """
+    # an end that is remembered was looked at when it was first seen
+    unsaid = job.final is None and status.state is JobState.CANCELLED and not status.reason
+    before = job.request.get("after")
+    if not unsaid or not before or status.started or " by " in status.word:
         return status
+    scheduler = jobs.scheduler_named(site, str(job.request["scheduler"]), person)
     try:
-        return replace(status, reason=(job.folder / REASON).read_text().strip())
-    except OSError:
+        known = jobs.status(scheduler, before, runner=runner).values()
+    except SchedulerUnreachable:
         return status
+    kept = (JobState.COMPLETED, JobState.LOST)
+    if not any(each.state.ended and each.state not in kept for each in known):
+        return status
+    status = replace(status, reason=NEVER)
+    replace(jobs.Job.read(job.folder), final=keep(status)).write()
+    return status
 
 
 def _of_process(job: jobs.Job) -> JobStatus:

@@ -2,8 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.notebooks import notebook as notebooks
 from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After
+from pangeo_hpc.workflow.until_done.followers import note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def request_for(
     script: Script,
     ask: jobs.Ask,
     *,
-    after: Sequence[str] = (),
+    after: After = NOTHING,
     folder: runs.RunFolder | None = None,
     attempt: int = 1,
     force: bool = False,
@@ -96,7 +98,7 @@ def request_for(
     environment = envs.resolve(site, script.environment, person)
     refuse_without_notebooks(script, environment)
     place = folder or runs.RunFolder(runs.home(site, person) / script.run_name)
-    return jobs.plan(
+    request = jobs.plan(
         site,
         ask,
         name=script.run_name,
@@ -112,8 +114,10 @@ def request_for(
         },
         working_directory=script.directory or Path.cwd(),
         folder=place.attempt(attempt),
-        after=after,
+        after=after.succeeded,
     )
+    look = after.look(environment.python, place.attempt(attempt))
+    return replace(request, after_end=after.ended, setup=(*request.setup, *look))
 
 
 def refuse_without_notebooks(script: Script, environment: envs.Environment) -> None:
@@ -143,7 +147,7 @@ def variables(
 
 
 def preview(
-    site: Site, person: Person, script: Script, ask: jobs.Ask, *, after: Sequence[str] = ()
+    site: Site, person: Person, script: Script, ask: jobs.Ask, *, after: After = NOTHING
 ) -> str:
     """Return the job script that `launch` would submit."""
     request = request_for(site, person, script, ask, after=after)
@@ -157,7 +161,7 @@ def launch(
     script: Script,
     ask: jobs.Ask,
     *,
-    after: Sequence[str] = (),
+    after: After = NOTHING,
     force: bool = False,
     runner: Runner = run,
 ) -> tuple[runs.RunFolder, jobs.Job]:
@@ -192,6 +196,7 @@ def launch(
             environment=script.environment,
             directory=script.directory or Path.cwd(),
         )
+        note(after, place)
         scheduler = jobs.scheduler_named(site, request.scheduler, person)
         return folder, jobs.submit(scheduler, request, place, user=person.user, runner=runner)
 

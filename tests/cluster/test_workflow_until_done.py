@@ -181,3 +181,55 @@ def test_warned_in_every_way(cli: CommandLine, cluster: Any) -> None:
         (run,) = cli.user.shared.parent.glob(f"**/runs/testcluster/by-{how}")
         units = len(list(run.glob("ledger/*/*/unit-*.json")))
         assert units == len(computed(cli.here / f"by-{how}.log")) > 0
+
+
+OVERRUNS = """\
+import os, time
+if os.environ["PANGEO_HPC_ATTEMPT"] == "1":
+    open("overruns-began", "w").close()
+    time.sleep(1000)
+open("overruns-done", "w").write(str(time.time()))
+"""
+FOLLOWS = """\
+import time
+began = time.time()
+done = float(open("overruns-done").read())
+assert done < began
+"""
+
+
+@pytest.mark.slow
+def test_after_a_run_until_done(cli: CommandLine, cluster: Any) -> None:
+    """The first attempt reaches its walltime, the second completes, and only then it starts."""
+    script = cli.script("overruns.py", OVERRUNS)
+    words = ("submit", str(script), "--until-done", "--attempts", "3", "--node-type", "short")
+    ids = json.loads(cli(*words, "--json").stdout)["jobs"]
+    follower = cli.script("follows.py", FOLLOWS)
+    job = json.loads(cli("submit", str(follower), "--after", "overruns", "--json").stdout)["job"]
+    asked = cli.user.run(["squeue", "--noheader", "-o", "%T %r %E", "-j", job]).stdout.split()
+    assert asked[:2] == ["PENDING", "Dependency"]
+    assert [f"afterany:{each}" in asked[2] for each in ids] == [True] * 3
+    until((cli.here / "overruns-began").exists)
+    # its minute is over at once
+    cluster.admin(["scontrol", "update", f"jobid={ids[0]}", "endtime=now+5"])
+    cli("runs", "wait", "follows")
+    told = cli.json("runs", "show", "overruns")["attempts"]
+    assert [each["state"] for each in told] == ["timeout", "completed"]
+    began = cli.json("runs", "show", "follows")["attempts"][0]["started"]
+    assert began >= told[1]["ended"]
+
+
+def test_after_a_run_that_fails_where_nodes_have_no_commands(hard_cli: CommandLine) -> None:
+    """The job begins, reads in the run's files that there is nothing to follow, and says why."""
+    script = hard_cli.script("fails_late.py", "import time\ntime.sleep(5)\nraise SystemExit(3)\n")
+    follower = hard_cli.script("never.py", "open('never-ran', 'w')\n")
+    hard_cli("submit", str(script), "--until-done", "--attempts", "2")
+    hard_cli("submit", str(follower), "--after", "fails_late")
+    hard_cli("runs", "wait", "never", code=1)
+    attempt = hard_cli.json("runs", "show", "never")["attempts"][0]
+    assert (attempt["state"], attempt["exit_code"]) == ("failed", 1)
+    assert attempt["reason"] == (
+        "what it was to follow did not succeed: "
+        "run fails_late failed: attempt 1 failed with exit code 3"
+    )
+    assert not (hard_cli.here / "never-ran").exists()

@@ -93,6 +93,10 @@ class Queue:
         found = [json.loads(path.read_text()) for path in (self.folder / "jobs").glob("*.json")]
         return sorted(found, key=lambda job: (job["number"], job["index"] or 0))
 
+    def ended(self) -> list[Job]:
+        """Return every job and element that has ended."""
+        return [job for job in self.jobs() if job["state"] == "F"]
+
     def job(self, number: int, index: int | None) -> Job:
         """Return one job."""
         found: Job = json.loads(self.path(number, index).read_text())
@@ -119,7 +123,11 @@ class Queue:
             before = [other for other in self.jobs() if other["number"] in job["after"]]
             if any(other["state"] != "F" for other in before):
                 continue
-            if any((other["exit"] == 0) is (other["number"] in job["failed"]) for other in before):
+            if any(
+                (other["exit"] == 0) is (other["number"] in job["failed"])
+                for other in before
+                if other["number"] not in job["any"]
+            ):
                 self.write(job | {"state": "F", "substate": 92, "ended": time.time()})
                 continue
             self.write(job | {"state": "R", "substate": 41, "started": time.time()})
@@ -215,12 +223,12 @@ def _cores(asked: dict[str, str]) -> int:
 def _new_job(number: int, index: int | None, script: Path, asked: dict[str, str]) -> Job:
     name = asked.get("q", "short").partition("@")[0]
     route = QUEUES[name].get("route", name)
-    kinds = dict(re.findall(r"(afterok|afternotok):([\w.:]+)", asked.get("W", "")))
+    kinds = dict(re.findall(r"(afterok|afternotok|afterany):([\w.:]+)", asked.get("W", "")))
     wanted = {
         kind: [int(i) for i in re.findall(r"(?:^|:)(\d+)", ids)] for kind, ids in kinds.items()
     }
     failed = wanted.get("afternotok", [])
-    after = wanted.get("afterok", []) + failed
+    after = wanted.get("afterok", []) + failed + wanted.get("afterany", [])
     return {
         "number": number,
         "index": index,
@@ -234,6 +242,7 @@ def _new_job(number: int, index: int | None, script: Path, asked: dict[str, str]
         "cores": _cores(asked),
         "after": after,
         "failed": failed,
+        "any": wanted.get("afterany", []),
         "state": "H" if after else "Q",
         "substate": 22 if after else 10,
         "created": time.time(),
@@ -384,8 +393,7 @@ def _record(job: Job) -> dict[str, Any]:
         record["comment"] = "Not Running: Queue not started."
     if job["after"]:
         record["depend"] = ",".join(
-            f"{'afternotok' if other in job['failed'] else 'afterok'}:{full_id(other, None)}"
-            for other in job["after"]
+            f"{_kind(job, other)}:{full_id(other, None)}" for other in job["after"]
         )
     if job.get("hosts"):
         record |= {"exec_host": job["hosts"], "stime": _ctime(job["started"]), "run_count": 1}
@@ -397,6 +405,12 @@ def _record(job: Job) -> dict[str, Any]:
     if job["state"] == "F":
         record |= {"obittime": _ctime(job["ended"])}
     return record
+
+
+def _kind(job: Job, other: int) -> str:
+    if other in job["any"]:
+        return "afterany"
+    return "afternotok" if other in job["failed"] else "afterok"
 
 
 def _ctime(moment: float) -> str:

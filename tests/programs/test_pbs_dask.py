@@ -6,6 +6,7 @@ starts such an array, its recordings do (50-arrays).
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from pangeo_hpc import start_cluster
 from pangeo_hpc.errors import WorkerJobFailed
 from pangeo_hpc.site import load_site
-from tests.programs.pbs_programs import calls, install, tell
+from tests.programs.pbs_programs import Queue, calls, install, tell
 
 SITE = """\
 name: pbs-site
@@ -25,7 +26,12 @@ user_state: "{state}/{{user}}"
 node_types:
   small:
     {{default: true, queue: short, cores: 1, memory: 1 GiB, walltime: "00:10:00", interface: lo}}
-  broken: {{queue: short, cores: 1, memory: 1 GiB, walltime: "00:10:00", setup: ["exit 5"]}}
+  broken:
+    queue: short
+    cores: 1
+    memory: 1 GiB
+    walltime: "00:10:00"
+    setup: ["until [ -e {state}-$PBS_JOBID ] || [ -e {state}-all ]; do sleep 0.05; done; exit 5"]
 """
 
 
@@ -85,15 +91,37 @@ def test_an_array_of_workers(tmp_path: Path, programs: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_elements_that_fail(tmp_path: Path, programs: Path) -> None:
-    """Each element tells of its own end; three equal ones are enough."""
+def test_elements_that_fail_together(tmp_path: Path, programs: Path) -> None:
+    """Each element tells of its own end; three equal ones seen at once are enough, none follows."""
+    tell(programs, paused=True)
     with start_cluster("broken", site=tmp_path / "site.yaml", workers=3) as cluster:
+        # from here on nobody hears of an end, until all three have come to theirs
+        tell(programs, down=["qstat"])
+        (tmp_path / "state-all").touch()
+        ended = {f"1[{index}].standin" for index in range(3)}
+        while {job["id"] for job in Queue(programs.parent / "state").ended()} != ended:
+            subprocess.run([programs / "qselect"], check=True, capture_output=True)
+        tell(programs)
         with pytest.raises(WorkerJobFailed, match=r"1\[\d\]\.standin .*exit code 5"):
             cluster.wait_for_workers(3, timeout=120)
-        # the first that is seen to fail alone, on a busy machine, may be replaced once
-        assert {job.exit_code for job in cluster.jobs} == {5}
-        assert 3 <= len(cluster.jobs) <= 5
-    assert len(of(programs, "qsub")) <= 3
+        assert [job.exit_code for job in cluster.jobs] == [5, 5, 5]
+    assert len(of(programs, "qsub")) == 1
+
+
+@pytest.mark.timeout(240)
+def test_elements_that_fail_one_by_one(tmp_path: Path, programs: Path) -> None:
+    """The first two that fail are each replaced once; the third equal one is the last."""
+    with start_cluster("broken", site=tmp_path / "site.yaml", workers=3) as cluster:
+        for index, jobs in ((0, 4), (1, 5)):
+            (tmp_path / f"state-1[{index}].standin").touch()
+            states = until(cluster, lambda s, jobs=jobs: len(s) == jobs)
+            assert states.count("failed") == index + 1
+        (tmp_path / "state-1[2].standin").touch()
+        with pytest.raises(WorkerJobFailed, match=r"1\[2\]\.standin .*exit code 5"):
+            cluster.wait_for_workers(3, timeout=120)
+        assert [job.id for job in cluster.jobs[3:]] == ["2.standin", "3.standin"]
+        assert [job.exit_code for job in cluster.jobs] == [5, 5, 5, None, None]
+    assert len(of(programs, "qsub")) == 3
 
 
 @pytest.mark.timeout(240)

@@ -89,13 +89,18 @@ class Chain:
         walltime: timedelta | str | None = None,
         account: str | None = None,
         options: Mapping[str, str] | None = None,
+        until_done: bool = False,
+        attempts: int | None = None,
+        core_hours: float | None = None,
     ) -> Step:
         """Add a step and return it; its name is the script's unless given.
 
         `script` is a Python file with `arguments` or a notebook with `parameters`. Each item of
         `over` gets a run of its own: it takes the place of ``{item}``, else it is a script's last
         argument or a notebook's parameter `item`. The step starts once all runs of the steps in
-        `after` succeeded. Nothing is checked or submitted yet.
+        `after` succeeded. With `until_done` each run goes on in further jobs until it is complete,
+        in at most so many `attempts` (default 10) and `core_hours`. Nothing is checked or submitted
+        yet.
         """
         path = Path(script).absolute()
         made = Step(
@@ -116,6 +121,9 @@ class Chain:
                 account=account,
                 options=options,
             ),
+            until_done=until_done,
+            attempts=attempts,
+            core_hours=core_hours,
         )
         self._steps.append(made)
         return made
@@ -197,6 +205,7 @@ class Chain:
             nonlocal told
             told = self.status()
             # what the scheduler has just forgotten may still be found
+            self._look.see_on()
             unsure = any(row.state is JobState.LOST for row in told.rows)
             state = JobState.COMPLETED if told.complete else JobState.FAILED
             state = JobState.LOST if unsure and told.ended else state

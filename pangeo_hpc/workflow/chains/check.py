@@ -13,6 +13,7 @@ from pangeo_hpc.jobs.plan import NAME
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import launch
 from pangeo_hpc.workflow.chains.steps import Step, Work, works
+from pangeo_hpc.workflow.until_done.submit import check as check_limits
 
 
 def check(site: Site, person: Person, chain: str, steps: Sequence[Step]) -> list[Problem]:
@@ -81,11 +82,22 @@ def _of_step(site: Site, person: Person, chain: str, step: Step) -> list[Problem
         ]
         if problems:
             return problems
+    problems += _of_limits(step)
     if made:
         # all items ask for the same
         alone = replace(made[0].program, name="step")
         problems += told_by(lambda: launch.request_for(site, person, alone, step.ask))
     return problems
+
+
+def _of_limits(step: Step) -> list[Problem]:
+    """Return what is wrong with how far the runs of a step may go on in further jobs."""
+    limits = step.limits
+    if limits is not None:
+        return told_by(lambda: check_limits(limits))
+    given = [name for name in ("attempts", "core_hours") if getattr(step, name) is not None]
+    hint = "add until_done=True, or leave it out"
+    return [Problem(name, "limits until_done, which is not asked for", hint) for name in given]
 
 
 def _of_runs(chain: str, steps: Sequence[Step]) -> list[Problem]:

@@ -11,6 +11,7 @@ from typing import Any
 from pangeo_hpc import jobs
 from pangeo_hpc.workflow.launch import Script
 from pangeo_hpc.workflow.notebooks import notebook as notebooks
+from pangeo_hpc.workflow.until_done.decide import ATTEMPTS, Limits
 
 ITEM = "{item}"
 LONGEST_NAME = 60
@@ -22,7 +23,8 @@ _ODD = re.compile(r"[^A-Za-z0-9_-]+")
 class Step:
     """One step: a script or a notebook, what its jobs ask for, and the steps it follows.
 
-    `over` are the items that each get a run of their own, None for a single run.
+    `over` are the items that each get a run of their own, None for a single run. With `until_done`
+    each run goes on in further jobs until it is complete, within the limits.
     """
 
     name: str
@@ -33,6 +35,17 @@ class Step:
     after: tuple[str, ...] = ()
     environment: str | None = None
     ask: jobs.Ask = field(default_factory=jobs.Ask)
+    until_done: bool = False
+    attempts: int | None = None
+    core_hours: float | None = None
+
+    @property
+    def limits(self) -> Limits | None:
+        """Return how far its runs may go on in further jobs, None if each is one job."""
+        if not self.until_done:
+            return None
+        most = ATTEMPTS if self.attempts is None else self.attempts
+        return Limits(attempts=most, core_hours=self.core_hours)
 
 
 @dataclass(frozen=True)

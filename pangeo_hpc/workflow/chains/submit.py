@@ -1,7 +1,7 @@
 """Submit runs of a chain: one as a job, several of a step as an array."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pangeo_hpc import envs, files, jobs
@@ -15,6 +15,11 @@ from pangeo_hpc.workflow.chains.steps import Step, Work
 from pangeo_hpc.workflow.chains.store import Batch, ChainFolder, Entry, settle
 from pangeo_hpc.workflow.plain import digest_of_json
 from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.provenance.repository import Repositories
+from pangeo_hpc.workflow.until_done.decide import Limits
+from pangeo_hpc.workflow.until_done.followed import After
+from pangeo_hpc.workflow.until_done.followers import note
+from pangeo_hpc.workflow.until_done.submit import begin_chain
 
 # Elements of one array where a scheduler does not tell its limit; PBS and Slurm allow more.
 _SAFE = 500
@@ -29,6 +34,7 @@ class Submitter:
     person: Person
     folder: ChainFolder
     runner: Runner = run
+    git: Repositories = field(default_factory=Repositories)
 
     def wish(self, step: Step, work: Work, after: Sequence[str]) -> Wish:
         """Return what a run is to compute, as digests of the program and of the request."""
@@ -42,6 +48,8 @@ class Submitter:
         request = launch.request_for(self.site, self.person, work.program, step.ask)
         asked = {name: str(getattr(request, name)) for name in _ASKED}
         asked["directives"] = "\n".join(request.directives)
+        if step.limits is not None:
+            asked["until done"] = str(step.limits)
         return Wish(work.run, digest_of_json(program), digest_of_json(asked), tuple(after))
 
     def submit(
@@ -51,12 +59,17 @@ class Submitter:
         decisions: Mapping[str, Decision],
         wishes: Mapping[str, Wish],
         upstream: Mapping[str, int],
-        after: Sequence[str],
+        after: After,
     ) -> Iterator[Batch]:
         """Submit runs of one step, in as few jobs as the scheduler allows; yield each batch.
 
-        `upstream` are the attempts they follow and `after` the ids of the jobs they wait for.
+        `upstream` are the attempts they follow and `after` is what their jobs wait for.
         """
+        if step.limits is not None:
+            for work in works:
+                decision, wish = decisions[work.run], wishes[work.run]
+                yield self._until_done(step, step.limits, work, decision, wish, upstream, after)
+            return
         most = self._most(step, works[0]) if len(works) > 1 else 1
         for begin in range(0, len(works), most):
             part = works[begin : begin + most]
@@ -70,6 +83,7 @@ class Submitter:
                     step.ask,
                     environment=step.environment,
                     directory=Path.cwd(),
+                    git=self.git,
                 )
             entries = tuple(
                 Entry(
@@ -101,12 +115,52 @@ class Submitter:
                 )
                 for work, folder, entry in zip(part, folders, entries, strict=True)
             ]
+            for _, place in claimed:
+                note(after, place)
             if batch.array:
                 places = [place for _, place in claimed]
                 self._as_array(step, batch, requests, places, after)
             else:
                 self._hand_over(requests[0], claimed[0][1])
             yield settle(self.site, self.person, batch, runner=self.runner)
+
+    def _until_done(
+        self,
+        step: Step,
+        limits: Limits,
+        work: Work,
+        decision: Decision,
+        wish: Wish,
+        upstream: Mapping[str, int],
+        after: After,
+    ) -> Batch:
+        """Submit the attempts of one run, of which the first stands for all of them."""
+        folder = self._open(work, decision)
+        number, place = folder.new_attempt()
+        entry = Entry(run=work.run, attempt=number, work=wish.work, request=wish.request)
+        batch = Batch(
+            folder=self.folder.new_batch(step.name),
+            step=step.name,
+            entries=(entry,),
+            upstream=dict(upstream),
+            array=False,
+        )
+        batch.write()
+        with jobs.alone(folder.path, f"run {folder.name}", "pangeo-hpc runs list shows it"):
+            begin_chain(
+                self.site,
+                self.person,
+                folder,
+                work.program,
+                step.ask,
+                limits,
+                after=after,
+                force=decision.afresh,
+                claimed=(number, place),
+                git=self.git,
+                runner=self.runner,
+            )
+        return settle(self.site, self.person, batch, runner=self.runner)
 
     def _open(self, work: Work, decision: Decision) -> runs.RunFolder:
         """Return a run's folder; the name is given to a program that changed, or to the first."""
@@ -126,7 +180,7 @@ class Submitter:
         batch: Batch,
         requests: Sequence[JobRequest],
         places: Sequence[Path],
-        after: Sequence[str],
+        after: After,
     ) -> None:
         """Submit runs as one array whose elements print into, and end in, their own attempts."""
         environment = envs.resolve(self.site, step.environment, self.person)
@@ -147,9 +201,11 @@ class Submitter:
             environment=environment.variables,
             working_directory=Path.cwd(),
             folder=batch.job_folder,
-            after=after,
+            after=after.succeeded,
             array=len(requests),
         )
+        look = after.look(environment.python, batch.job_folder)
+        request = replace(request, after_end=after.ended, setup=(*request.setup, *look))
         self._hand_over(request, batch.job_folder)
 
     def _hand_over(self, request: JobRequest, place: Path) -> None:

@@ -51,9 +51,19 @@ def keep_site(run: Path, place: Path) -> None:
 
 
 def note_submission(
-    run: Path, place: Path, script: Path, ask: Ask, *, environment: str | None, directory: Path
+    run: Path,
+    place: Path,
+    script: Path,
+    ask: Ask,
+    *,
+    environment: str | None,
+    directory: Path,
+    git: provenance_git.Repositories | None = None,
 ) -> None:
-    """Keep what was submitted: the script as it is now, what was asked for, and where from."""
+    """Keep what was submitted: the script as it is now, what was asked for, and where from.
+
+    `git` has what was asked about repositories before, of runs that are submitted together.
+    """
     asked = {key: _plain(value) for key, value in vars(ask).items()}
     keep_site(run, place)
     told = {
@@ -64,7 +74,7 @@ def note_submission(
         "ask": asked,
         "environment": environment,
         "directory": str(directory),
-        "git": provenance_git.record(script, place),
+        "git": provenance_git.record(script, place, git=git),
     }
     files.write_json(place / SUBMITTED, told, mode=0o600)
 

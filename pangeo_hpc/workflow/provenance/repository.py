@@ -35,35 +35,66 @@ def ask(folder: Path, *words: str, runner: Runner = run) -> str | None:
     return told.stdout if told.returncode == 0 else None
 
 
-def state(script: Path | None, *, runner: Runner = run) -> dict[str, Any] | None:
-    """Return the repository of a script as it is now, None without one, or without git.
+class Repositories:
+    """Asks git about the repositories of scripts, about each of them once.
 
-    `dirty` counts files that git knows and that differ from the commit; `untracked` tells whether
-    the script itself is unknown to git. `diff` is at most MOST bytes long.
+    So many runs that are submitted together are told the same, and git is not started for each.
     """
-    if script is None:
-        return None
-    git = partial(ask, script.parent, runner=runner)
-    top = git("rev-parse", "--show-toplevel")
-    if top is None:
-        return None
-    head = git("rev-parse", "--verify", "HEAD")
-    changed = git("status", "--porcelain", "--untracked-files=no")
-    diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD") if changed else ""
-    known = git("ls-files", "--error-unmatch", "--", script.name)
-    return {
-        "root": top.strip(),
-        "commit": head.strip() if head else None,
-        "branch": (git("rev-parse", "--abbrev-ref", "HEAD") or "").strip() or None,
-        "dirty": len(changed.splitlines()) if changed is not None else None,
-        "untracked": known is None,
-        "diff": diff or "",
-    }
+
+    def __init__(self, *, runner: Runner = run) -> None:
+        self._runner = runner
+        self._states: dict[Path, dict[str, Any] | None] = {}
+        self._unknown: dict[Path, bool] = {}
+
+    def state(self, script: Path | None) -> dict[str, Any] | None:
+        """Return the repository of a script as it is now, None without one, or without git.
+
+        `dirty` counts files that git knows and that differ from the commit; `untracked` tells
+        whether the script itself is unknown to git. `diff` is all that is not committed.
+        """
+        if script is None:
+            return None
+        folder = script.parent
+        if folder not in self._states:
+            self._states[folder] = self._look(folder)
+        found = self._states[folder]
+        if found is None:
+            return None
+        if script not in self._unknown:
+            words = ("ls-files", "--error-unmatch", "--", script.name)
+            self._unknown[script] = ask(folder, *words, runner=self._runner) is None
+        return {**found, "untracked": self._unknown[script]}
+
+    def _look(self, folder: Path) -> dict[str, Any] | None:
+        git = partial(ask, folder, runner=self._runner)
+        top = git("rev-parse", "--show-toplevel")
+        if top is None:
+            return None
+        head = git("rev-parse", "--verify", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD") if changed else ""
+        return {
+            "root": top.strip(),
+            "commit": head.strip() if head else None,
+            "branch": (git("rev-parse", "--abbrev-ref", "HEAD") or "").strip() or None,
+            "dirty": len(changed.splitlines()) if changed is not None else None,
+            "diff": diff or "",
+        }
 
 
-def record(script: Path | None, place: Path, *, runner: Runner = run) -> dict[str, Any] | None:
-    """Return what is told of a script's repository, and keep its diff in the attempt's folder."""
-    found = state(script, runner=runner)
+def state(script: Path | None, *, runner: Runner = run) -> dict[str, Any] | None:
+    """Return the repository of one script as it is now, None without one, or without git."""
+    return Repositories(runner=runner).state(script)
+
+
+def record(
+    script: Path | None, place: Path, *, git: Repositories | None = None
+) -> dict[str, Any] | None:
+    """Return what is told of a script's repository, and keep its diff in the attempt's folder.
+
+    At most MOST bytes of it are kept.
+    """
+    found = (git or Repositories()).state(script)
     if found is None:
         return None
     diff: str = found.pop("diff")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pangeo_hpc.errors import PangeoHpcError, SchedulerUnreachable, SubmitRefused
@@ -13,20 +13,27 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.runs import RunFolder
+from pangeo_hpc.workflow.until_done.cancel import cancel
 from pangeo_hpc.workflow.until_done.decide import Decision, Standing, Tried, core_hours, decide
+from pangeo_hpc.workflow.until_done.followers import drop
 from pangeo_hpc.workflow.until_done.record import Chain, began, end, tried
-from pangeo_hpc.workflow.until_done.submit import cancel, extend
+from pangeo_hpc.workflow.until_done.submit import extend
 
 
 @dataclass(frozen=True)
 class View:
-    """A chain as it stands: `job` is the attempt that runs, is next, or was the last."""
+    """A chain as it stands: `job` is the attempt that runs, is next, or was the last.
+
+    `left` are its jobs that have not ended, and `at_work` tells whether an attempt is among them.
+    """
 
     chain: Chain
     job: Job
     status: JobStatus
     ended: tuple[Tried, ...]
     decision: Decision
+    left: tuple[Job, ...] = ()
+    at_work: bool = False
 
     @property
     def core_hours(self) -> float:
@@ -44,7 +51,11 @@ def look(
         return None
     states = follow(site, person, found, runner=runner, patience=patience)
     found = [Job.read(job.folder) for job in found]
-    pairs = list(zip(found, states, strict=True))
+    return view_of(folder, chain, list(zip(found, states, strict=True)))
+
+
+def view_of(folder: RunFolder, chain: Chain, pairs: list[tuple[Job, JobStatus]]) -> View:
+    """Return how a chain stands whose jobs, at least one, are in these states."""
     # one that runs only to find that the chain is over is no attempt
     begun = [p for p in pairs if began(p[0]) or (p[1].state in _AT_WORK and not chain.over)]
     alive = [pair for pair in begun if not pair[1].state.ended]
@@ -56,7 +67,26 @@ def look(
         if not decision.over and not waiting:
             decision = _broken(chain, pairs, begun)
     current = (alive or ([] if decision.over else waiting[:1]) or begun[-1:] or pairs[:1])[-1]
-    return View(chain, *current, tuple(ended), decision)
+    left = tuple(job for job, status in pairs if not status.state.ended)
+    return View(chain, *current, tuple(ended), decision, left, bool(alive))
+
+
+def as_one(view: View) -> JobStatus:
+    """Return the state of a run that is computed until done, as if all its jobs were one."""
+    decision, status = view.decision, view.status
+    if decision.standing is Standing.COMPLETE:
+        return replace(status, state=JobState.COMPLETED, exit_code=0, signal=None, reason="")
+    if not decision.over:
+        if status.state.ended and status.state is not JobState.LOST:
+            reason = "the next attempt has not begun"
+            return replace(status, state=JobState.PENDING, exit_code=None, reason=reason)
+        return status
+    if view.at_work:
+        return status
+    good = status.state.ended and status.state not in (JobState.COMPLETED, JobState.LOST)
+    state = status.state if good else JobState.FAILED
+    reason = f"{decision.standing.value}: {decision.why}"
+    return replace(status, state=state, exit_code=None, signal=None, reason=reason)
 
 
 _AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED, JobState.ENDING)
@@ -80,6 +110,8 @@ def settle(
             return decision
     decision = end(folder, decision)
     with suppress(PangeoHpcError):
+        # those that follow first: they wait for the end of the jobs that are dropped then
+        drop(site, person, folder, decision, runner=runner)
         cancel(site, person, folder, all_=False, runner=runner)
     return decision
 
@@ -95,7 +127,8 @@ def wait(
 ) -> View:
     """Follow a chain to its end; `on_change` is told of each new state of an attempt.
 
-    An unreachable scheduler is no news, and a job that nobody knows is lost only once the history
+    A chain that is cancelled has come to its end once its last attempt has, too. An unreachable
+    scheduler is no news, and a job that nobody knows is lost only once the history
     had time to hear of it.
     """
     pause, seen, lost_since = 0.25, None, None
@@ -111,10 +144,11 @@ def wait(
             moment = time.monotonic()
             unsure = view.status.state is JobState.LOST and not view.chain.over
             lost_since = (lost_since or moment) if unsure else None
-            if lost_since is None or moment - lost_since > HISTORY_DELAY.total_seconds():
+            believed = lost_since is None or moment - lost_since > HISTORY_DELAY.total_seconds()
+            if believed and not (view.at_work and view.decision.over):
                 decision = settle(site, person, folder, view, runner=runner)
                 if decision.over:
-                    return View(view.chain, view.job, view.status, view.ended, decision)
+                    return replace(view, decision=decision)
         time.sleep(pause)
         pause = min(pause * 1.5, longest)
 

@@ -18,7 +18,7 @@ from pangeo_hpc.schedulers.base import JobState, JobStatus
 from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.follow import follow
-from pangeo_hpc.workflow.until_done.decide import Limits, Tried, core_hours, decide
+from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Tried, core_hours, decide
 from pangeo_hpc.workflow.until_done.record import Chain, begin, end, tried
 
 OVER = 10
@@ -48,7 +48,7 @@ def main() -> int:
     if decision.over and not again:
         decision = end(folder, decision)
         sys.stderr.write(f"run {folder.name}: {decision.standing.value}: {decision.why}\n")
-        _drop_the_rest(folder)
+        _drop_the_rest(folder, decision)
         return OVER
     if not again:
         begin(place, inside.job_id if inside else None)
@@ -89,11 +89,14 @@ def _extend(folder: runs.RunFolder) -> None:
         extend(*_site(), folder)
 
 
-def _drop_the_rest(folder: runs.RunFolder) -> None:
-    from pangeo_hpc.workflow.until_done.submit import cancel
+def _drop_the_rest(folder: runs.RunFolder, decision: Decision) -> None:
+    from pangeo_hpc.workflow.until_done.cancel import cancel
+    from pangeo_hpc.workflow.until_done.followers import drop
 
     # where nodes have no commands, each of the others finds the chain at its end
     with suppress(PangeoHpcError, OSError):
+        drop(*_site(), folder, decision)
+        # this very job is among them, so nothing comes after it
         cancel(*_site(), folder, all_=False)
 
 

@@ -67,6 +67,22 @@ class Chain:
         return [Job.read(place) for place in places if (place / "job.json").exists()]
 
 
+def newest(folder: RunFolder) -> Chain | None:
+    """Return the chain that is the last submission of a run, None if that is a single job.
+
+    What the queue refused, of a chain too, is no submission.
+    """
+    chain = Chain.read(folder)
+    if chain is None or not chain.numbers:
+        return None
+    for place in reversed(folder.attempts()):
+        if int(place.name) in chain.numbers:
+            return chain
+        if (place / "job.json").exists() and Job.read(place).state not in ("refused", "not taken"):
+            return None
+    return None
+
+
 @contextmanager
 def changing(folder: RunFolder) -> Iterator[None]:
     """Let one process at a time change what is remembered of a run's chain."""

@@ -21,9 +21,12 @@ from pangeo_hpc.site import Person, Site
 from pangeo_hpc.workflow import launch, runs
 from pangeo_hpc.workflow.follow import follow
 from pangeo_hpc.workflow.provenance import record as provenance
+from pangeo_hpc.workflow.provenance.repository import Repositories
 from pangeo_hpc.workflow.until_done.decide import Limits
+from pangeo_hpc.workflow.until_done.followed import NOTHING, After
+from pangeo_hpc.workflow.until_done.followers import note
 from pangeo_hpc.workflow.until_done.job import OVER
-from pangeo_hpc.workflow.until_done.record import Chain, changing, is_ahead
+from pangeo_hpc.workflow.until_done.record import Chain, changing
 
 MOST = 100
 
@@ -45,7 +48,7 @@ def launch_chain(
     ask: jobs.Ask,
     limits: Limits,
     *,
-    after: Sequence[str] = (),
+    after: After = NOTHING,
     force: bool = False,
     runner: Runner = run,
 ) -> tuple[runs.RunFolder, list[jobs.Job]]:
@@ -67,21 +70,45 @@ def launch_chain(
             arguments=script.arguments,
             force=force,
         )
-        began = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {
-            "ask": asdict(ask),
-            "environment": script.environment,
-            "directory": str(Path.cwd()),
-            "after": list(after),
-            "force": f"chain of {began}" if force else None,
-            "keep": script.keep,
-        }
-        Chain(limits=limits, began=began, told=told).write(folder)
-        _submit(site, person, folder, before=[], runner=runner)
-        with suppress(SchedulerError):
-            _submit_rest(site, person, folder, runner=runner)
+        begin_chain(
+            site, person, folder, script, ask, limits, after=after, force=force, runner=runner
+        )
     chain = Chain.read(folder)
     return folder, chain.jobs(folder) if chain else []
+
+
+def begin_chain(
+    site: Site,
+    person: Person,
+    folder: runs.RunFolder,
+    script: launch.Script,
+    ask: jobs.Ask,
+    limits: Limits,
+    *,
+    after: After = NOTHING,
+    force: bool = False,
+    claimed: tuple[int, Path] | None = None,
+    git: Repositories | None = None,
+    runner: Runner = run,
+) -> None:
+    """Submit the attempts of a run, of which one may be claimed already, as far as the queue goes.
+
+    The caller holds the run's `jobs.alone`. Raise the scheduler's error if not even the first one
+    was taken.
+    """
+    began, git = datetime.now(UTC).isoformat(timespec="seconds"), git or Repositories()
+    told = {
+        "ask": asdict(ask),
+        "environment": script.environment,
+        "directory": str(Path.cwd()),
+        "after": after.as_dict(),
+        "force": f"chain of {began}" if force else None,
+        "keep": script.keep,
+    }
+    Chain(limits=limits, began=began, told=told).write(folder)
+    _submit(site, person, folder, before=[], claimed=claimed, git=git, runner=runner)
+    with suppress(SchedulerError):
+        _submit_rest(site, person, folder, git=git, runner=runner)
 
 
 def extend(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner = run) -> None:
@@ -90,11 +117,11 @@ def extend(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner
     if chain is None or chain.over or len(chain.numbers) >= chain.limits.attempts:
         return
     with jobs.alone(folder.path, f"run {folder.name}", "pangeo-hpc runs list shows it"):
-        _submit_rest(site, person, folder, runner=runner)
+        _submit_rest(site, person, folder, git=Repositories(), runner=runner)
 
 
 def preview(
-    site: Site, person: Person, script: launch.Script, ask: jobs.Ask, *, after: Sequence[str] = ()
+    site: Site, person: Person, script: launch.Script, ask: jobs.Ask, *, after: After = NOTHING
 ) -> str:
     """Return the job script of the first attempt."""
     request = _prepared(launch.request_for(site, person, script, ask, after=after))
@@ -102,23 +129,9 @@ def preview(
     return render(scheduler.directives(request), request)
 
 
-def cancel(
-    site: Site, person: Person, folder: runs.RunFolder, *, all_: bool, runner: Runner = run
-) -> dict[str, str]:
-    """Cancel the jobs of a chain that have not begun, or all; return what went wrong, by id."""
-    chain = Chain.read(folder)
-    found = chain.jobs(folder) if chain else []
-    by_key: dict[str, list[str]] = {}
-    for job in found:
-        if job.id and job.final is None and (all_ or is_ahead(job)) and not job.exit_file.exists():
-            by_key.setdefault(str(job.request["scheduler"]), []).append(job.id)
-    problems: dict[str, str] = {}
-    for key, ids in by_key.items():
-        problems |= jobs.cancel(jobs.scheduler_named(site, key, person), ids, runner=runner)
-    return problems
-
-
-def _submit_rest(site: Site, person: Person, folder: runs.RunFolder, *, runner: Runner) -> None:
+def _submit_rest(
+    site: Site, person: Person, folder: runs.RunFolder, *, git: Repositories, runner: Runner
+) -> None:
     """Submit attempts until there are as many as the limit allows."""
     while (chain := Chain.read(folder)) and not chain.over:
         if len(chain.numbers) >= chain.limits.attempts:
@@ -128,6 +141,7 @@ def _submit_rest(site: Site, person: Person, folder: runs.RunFolder, *, runner: 
             person,
             folder,
             before=_to_follow(site, person, chain, folder, runner),
+            git=git,
             runner=runner,
         )
 
@@ -153,13 +167,21 @@ def _just_begun(chain: Chain) -> bool:
 
 
 def _submit(
-    site: Site, person: Person, folder: runs.RunFolder, *, before: Sequence[str], runner: Runner
+    site: Site,
+    person: Person,
+    folder: runs.RunFolder,
+    *,
+    before: Sequence[str],
+    claimed: tuple[int, Path] | None = None,
+    git: Repositories,
+    runner: Runner,
 ) -> jobs.Job:
     """Submit one more attempt of a chain, to start when the jobs before it ended in failure."""
     chain = Chain.read(folder)
     if chain is None:
         raise UsageError(f"run {folder.name} has no chain of attempts")
     told, record = chain.told, folder.record
+    after = After.of(told["after"])
     script = launch.Script(
         path=Path(record["script"]),
         arguments=tuple(record["arguments"]),
@@ -169,7 +191,7 @@ def _submit(
         keep=told["keep"],
     )
     ask = jobs.Ask(**told["ask"])
-    number, place = folder.new_attempt()
+    number, place = claimed or folder.new_attempt()
     provenance.note_submission(
         folder.path,
         place,
@@ -177,13 +199,14 @@ def _submit(
         ask,
         environment=script.environment,
         directory=Path(told["directory"]),
+        git=git,
     )
     request = launch.request_for(
         site,
         person,
         script,
         ask,
-        after=() if chain.numbers else told["after"],
+        after=After(runs=after.runs) if chain.numbers else after,
         folder=folder,
         attempt=number,
     )
@@ -195,6 +218,8 @@ def _submit(
     )
     if chain.numbers:
         (place / runs.AHEAD).touch()
+    else:
+        note(after, place)
     with changing(folder):
         # noted before it is submitted: what has no answer yet is looked up by its name
         now = Chain.read(folder) or chain

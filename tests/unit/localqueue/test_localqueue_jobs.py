@@ -332,6 +332,19 @@ def test_jobs_that_follow_failures(queue: RealQueue) -> None:
     assert queue.wait(after_cancel).state is JobState.COMPLETED
 
 
+def test_jobs_that_follow_any_end(queue: RealQueue) -> None:
+    """A job starts when those before it ended, whether they failed or were dropped; not before."""
+    first = queue.submit("until test -e go; do sleep 0.05; done; echo one > order; exit 3")
+    dropped = queue.submit("touch ran", f"--after={first}")
+    last = queue.submit("echo two >> order", f"--after-end={first},{dropped}")
+    waiting = queue.status(last)
+    assert waiting.reason == f"waits for job {first}, {dropped} to end"
+    (queue.folder / "go").touch()
+    assert queue.wait(last).state is JobState.COMPLETED
+    assert queue.status(dropped).state is JobState.CANCELLED
+    assert (queue.folder / "order").read_text() == "one\ntwo\n"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

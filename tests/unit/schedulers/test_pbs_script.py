@@ -78,8 +78,11 @@ def test_jobs_that_follow_failures():
     request = replace(REQUEST, after=("12.desched1",), after_failure=("13.desched1", "14.desched1"))
     line = "#PBS -W depend=afterok:12.desched1,afternotok:13.desched1:14.desched1"
     assert line in script(request)
-    with pytest.raises(RequestRefused, match=r"after_failure\.0"):
-        script(replace(REQUEST, after_failure=("13,beforeok:7",)))
+    request = replace(REQUEST, after=("12.desched1",), after_end=("15.desched1",))
+    assert "#PBS -W depend=afterok:12.desched1,afterany:15.desched1" in script(request)
+    for name in ("after_failure", "after_end"):
+        with pytest.raises(RequestRefused, match=rf"{name}\.0"):
+            script(replace(REQUEST, **{name: ("13,beforeok:7",)}))
 
 
 def test_totals():

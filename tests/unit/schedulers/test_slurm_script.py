@@ -85,8 +85,10 @@ def test_jobs_that_follow_failures():
     assert "--kill-on-invalid-dep=yes" in found
     assert "--kill-on-invalid-dep=yes" in lines(after=("12",))
     assert not any("kill-on-invalid-dep" in line for line in lines())
-    with pytest.raises(RequestRefused, match=r"after_failure\.0"):
-        lines(after_failure=("13 --hold",))
+    assert "--dependency=afterok:12,afterany:15" in lines(after=("12",), after_end=("15",))
+    for name in ("after_failure", "after_end"):
+        with pytest.raises(RequestRefused, match=rf"{name}\.0"):
+            lines(**{name: ("13 --hold",)})
 
 
 def test_what_a_site_omits():

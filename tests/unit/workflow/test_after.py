@@ -1,5 +1,7 @@
 """What `--after` waits for, what it need not wait for, and what it refuses."""
 
+import threading
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,15 @@ from pangeo_hpc import processes
 from pangeo_hpc.cli.main import call
 from pangeo_hpc.errors import RequestRefused
 from pangeo_hpc.jobs import Job
+from pangeo_hpc.run import Command, Result
 from pangeo_hpc.schedulers.base import JobState, JobStatus
+from pangeo_hpc.schedulers.slurm_parse import HISTORY_COLUMNS, QUEUE_WIDTHS
 from pangeo_hpc.site import Person, Site, current_person, load_site
 from pangeo_hpc.workflow import after, follow, runs
 from pangeo_hpc.workflow.holder import moment
 from pangeo_hpc.workflow.until_done.decide import Decision, Limits, Standing
-from pangeo_hpc.workflow.until_done.record import Chain, end
+from pangeo_hpc.workflow.until_done.followed import NOTHING
+from pangeo_hpc.workflow.until_done.record import Chain, begin, end
 
 WAITS = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
 
@@ -41,7 +46,7 @@ def job_of(name: str) -> Job:
 
 
 def resolved(*references: str) -> tuple[str, ...]:
-    return after.resolve(*where(), references, node_type=None)
+    return after.resolve(*where(), references, node_type=None).succeeded
 
 
 def problems(*references: str) -> list[str]:
@@ -104,46 +109,81 @@ def test_a_job_of_another_scheduler() -> None:
     assert after.fault("x", job, JobStatus(id="1", state=JobState.COMPLETED), "slurm") is None
 
 
-def test_a_run_until_done(place: Path) -> None:
-    """Which of its jobs completes it is not known; once it is over, it counts as any other."""
+def test_a_run_that_is_over_while_its_job_ends(place: Path) -> None:
+    """Once it is known to be complete nothing waits for it, and `runs wait` waits for its job."""
     assert call(["submit", "waits.py", "--name", "long"]) == 0
     folder = runs.RunFolder(runs.home(*where()) / "long")
     Chain(limits=Limits(), began=moment(), numbers=(1,), told={}).write(folder)
-    (told,) = problems("long")
-    assert told.startswith("run long goes on in further jobs")
+    begin(folder.attempt(1), job_of("long").id)
     end(folder, Decision(Standing.COMPLETE))
-    (place / "go").touch()
+    assert follow.follow(*where(), [job_of("long")])[0].state.ended is False
+    assert after.resolve(*where(), ["long"], node_type=None) == NOTHING
+    threading.Timer(0.5, (place / "go").touch).start()
     assert call(["runs", "wait", "long"]) == 0
+    assert follow.follow(*where(), [job_of("long")])[0].state is JobState.COMPLETED
     assert resolved("long") == ()
 
 
+SLURM = """
+name: there
+scheduler: slurm
+schedulers: {{slurm: {{type: slurm, bin: {here}}}}}
+user_state: "{here}/state/{{user}}"
+node_types: {{one: {{cores: 1, memory: 1 GiB, walltime: "01:00:00"}}}}
+"""
+
+
+def row(columns: Iterable[str], **told: str) -> str:
+    return "|".join(told.get(name, "") for name in columns) + "|\n"
+
+
 @pytest.mark.parametrize(
-    ("state", "words", "told"),
+    ("reason", "history", "first", "told"),
     [
-        (
-            JobState.PENDING,
-            "DependencyNeverSatisfied",
-            (
-                "what it was to follow did not succeed, so it waits for ever: cancel it "
-                "(DependencyNeverSatisfied)"
-            ),
-        ),
-        (
-            JobState.CANCELLED,
-            "its dependency can never be met: afterok:3.pbs",
-            (
-                "what it was to follow did not succeed "
-                "(its dependency can never be met: afterok:3.pbs)"
-            ),
-        ),
-        (JobState.PENDING, "Dependency", "Dependency"),
+        # what squeue and sacct say right after Slurm has dropped it (22.05)
+        ("Dependency", "CANCELLED", "FAILED", "what it was to follow did not succeed"),
+        ("None", "CANCELLED", "TIMEOUT", "what it was to follow did not succeed"),
+        ("Dependency", "PENDING", "FAILED", "what it was to follow did not succeed"),
+        ("Dependency", None, "NODE_FAIL", "what it was to follow did not succeed"),
+        # a person did, whose name only the history knows
+        ("Dependency", "CANCELLED by 1001", "FAILED", ""),
+        ("Dependency", None, "RUNNING", ""),
+        ("None", None, "COMPLETED", ""),
     ],
 )
-def test_in_vain_is_said_in_words(tmp_path: Path, state: JobState, words: str, told: str) -> None:
-    """Whatever a scheduler calls a job that waits in vain, the reason says what to do."""
-    job = Job(name="x", folder=tmp_path)
-    status = follow._with_reason(JobStatus(id="1", state=state, reason=words), job)
-    assert status.reason == told
+def test_dropped_in_vain_is_told_whoever_says_it(
+    tmp_path: Path, reason: str, history: str | None, first: str, told: str
+) -> None:
+    """A job that Slurm dropped says so, though neither squeue nor sacct does; and goes on to."""
+    (tmp_path / "site.yaml").write_text(SLURM.format(here=tmp_path))
+    site, person = load_site(tmp_path / "site.yaml"), current_person()
+    kept = {"scheduler": "slurm", "node_type": "one", "after": ["7"]}
+    Job(name="x", folder=tmp_path, id="8", state="taken", request=kept).write()
+    asked: list[str] = []
+
+    def runner(command: Command) -> Result:
+        program = Path(command.argv[0]).name
+        asked.append(program)
+        text = "\n"
+        if program == "squeue":
+            job = {"State": "CANCELLED", "Reason": reason}
+            before = {"State": first, "Reason": "None", "NodeList": "node1"}
+            rows = {"8": job, "7": before}
+            text = "".join(
+                row(QUEUE_WIDTHS, JobArrayID=i, exit_code="0", **each) for i, each in rows.items()
+            )
+        if program == "sacct" and history:
+            text = row(HISTORY_COLUMNS, JobID="8", State=history, ExitCode="0:0")
+        return Result(command.argv, 0, text, "")
+
+    said = [
+        follow.follow(site, person, [Job.read(tmp_path)], runner=runner)[0].reason for _ in range(2)
+    ]
+    before = len(asked)
+    assert [words.partition(" (")[0] for words in said] == [told, told]
+    # an end that is known is not asked for again
+    follow.follow(site, person, [Job.read(tmp_path)], runner=runner)
+    assert len(asked) == before
 
 
 def test_a_notebook_needs_papermill(place: Path, monkeypatch: Any, capsys: Any) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +13,12 @@ from typing import Any
 import pytest
 
 from pangeo_hpc import workflow
+from pangeo_hpc.cli.main import call
 from pangeo_hpc.errors import PartlyDone, RequestRefused, SubmitRefused, SubmitUnclear
 from pangeo_hpc.jobs import Job
 from pangeo_hpc.run import Command, Result, run
 from pangeo_hpc.schedulers.base import JobState
+from pangeo_hpc.site import current_person, load_site
 from pangeo_hpc.workflow import runs
 from pangeo_hpc.workflow.chains.chain import Chain
 from pangeo_hpc.workflow.chains.steps import labels_of
@@ -434,3 +438,44 @@ def test_status_as_text_and_json(place: Path) -> None:
         "action": "submit",
         "why": "new",
     }
+
+
+def test_git_is_asked_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever number of items and attempts is submitted as one; each keeps what git said."""
+    for words in (["init", "-q", "-b", "main"], ["add", "."], [*GIT_COMMIT, "-m", "1"]):
+        subprocess.run(["git", *words], cwd=place, check=True)
+    (place / "member.py").write_text(f"{NOTE}# changed\n")
+    real = shutil.which("git")
+    asked = place / "asked"
+    (place / "bin").mkdir()
+    (place / "bin/git").write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexec {real} "$@"\n')
+    (place / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    chain = Chain("cmip6")
+    members = chain.step("member.py", over=[f"r{n}" for n in range(5)])
+    chain.step("figures.py", after=members)
+    told = chain.submit()
+    whole = [" ".join(line.split()) for line in asked.read_text().splitlines()]
+    # of the repository once, and of each script whether it belongs to it
+    assert sum(line.endswith("rev-parse --show-toplevel") for line in whole) == 1
+    assert sum("status" in line for line in whole) == 1
+    assert sum("ls-files" in line for line in whole) == 2
+    assert len(whole) == 7
+    for row in told.rows:
+        attempt = run_folder(row.run).attempt(1)
+        kept = json.loads((attempt / "submitted.json").read_text())["git"]
+        assert (kept["branch"], kept["dirty"], kept["untracked"]) == ("main", 1, False)
+        assert "+# changed" in (attempt / kept["diff"]).read_text()
+    chain.cancel()
+    asked.unlink()
+    words = ["submit", "prepare.py", "--until-done", "--attempts", "4"]
+    assert call(words) == 0
+    assert len(asked.read_text().splitlines()) == 6
+    assert call(["runs", "cancel", "prepare"]) == 0
+
+
+GIT_COMMIT = ("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q")
+
+
+def run_folder(name: str) -> runs.RunFolder:
+    return runs.RunFolder(runs.home(load_site(), current_person()) / name)
