@@ -69,8 +69,9 @@ def add(order: Order, record: Record, target: Path, each: Each = map) -> Additio
     there = coordinate(target, record)
     store = Piece(target, len(there), there, record.described, record.fixed)
     pieces: list[Piece] = []
-    if not problems:
-        pieces = look(new, kind, record.along, record.variables, problems, each)
+    if kind == record.kind:
+        found_new = [path for path in new if path.exists()]
+        pieces = look(found_new, kind, record.along, record.variables, problems, each)
     following = []
     for piece in pieces:
         found = list(_misplaced(store, piece, record.along))
@@ -78,7 +79,8 @@ def add(order: Order, record: Record, target: Path, each: Each = map) -> Additio
         if not found:
             following.append(piece)
     arrangement = Arrangement(record.along)
-    if not problems:
+    if len(pieces) == len(new):
+        # without a file that cannot be read there would be gaps that are none
         arrangement = arrange([store, *following], record.along, order.overlaps, problems)
         arrangement = _after(arrangement, store, problems)
     if problems:
