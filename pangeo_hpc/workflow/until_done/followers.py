@@ -45,7 +45,11 @@ def drop(
     first = chain.numbers[0] if chain and chain.numbers else None
     dropped = []
     for path in sorted((folder.path / FOLLOWERS).glob("*.json")):
-        kept = files.read_json(path)
+        try:
+            kept = files.read_json(path)
+        except FileNotFoundError:
+            # somebody else is just doing the same
+            continue
         place = Path(kept["attempt"])
         if kept["first"] != first or not (place / "job.json").exists():
             continue
@@ -54,6 +58,9 @@ def drop(
             refuse(place, folder, decision)
             _cancel(site, person, job, runner)
             dropped.append(place.parent.parent.name)
+        elif not job.exit_file.exists() and jobs.Job.read(place).final is None:
+            # it may be asked about again
+            continue
         path.unlink(missing_ok=True)
     return dropped
 
