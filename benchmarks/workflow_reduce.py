@@ -39,6 +39,7 @@ CDO = {
 }
 # What ours is compared with: CDO where it is fastest.
 PEER = "cdo, netcdf"
+STORES = ("zarr", "plain", "netcdf", "deflated")
 MIB = 2**20
 
 
@@ -109,12 +110,12 @@ def once(way: str, operation: str, field: Field, folder: Path, threads: int) -> 
     return run([*words, *inputs, str(out)], tells=False)
 
 
-def floor_of(way: str, operation: str) -> str:
-    """Return the way that only reads what another reads, and writes it if that writes as much."""
+def floor_of(operation: str, way: str) -> tuple[str, str]:
+    """Return how what another reads is only read, or read and written if that writes as much."""
     program, _, kind = way.partition(", ")
     if operation != "anomaly":
-        return f"read, {kind}"
-    return f"{'cdo copy' if program == 'cdo' else 'copy'}, {kind}"
+        return "", f"read, {kind}"
+    return operation, f"{'cdo copy' if program == 'cdo' else 'copy'}, {kind}"
 
 
 def least(some: Sequence[Figures]) -> Figures:
@@ -124,43 +125,52 @@ def least(some: Sequence[Figures]) -> Figures:
 
 def tell(found: dict[tuple[str, str], Figures], ways: Sequence[str]) -> None:
     """Print a table: for each way its floor, and ratios to what CDO takes without packing."""
-    head = ("wall", "its CPU", "floor", "computing", "wall/floor", "wall/cdo", "comp/cdo")
-    head += ("process", "peak", "read", "written", "files")
-    print(f"{'':30}" + "".join(f"{word:>11}" for word in head))
+    head = ("wall", "CPU", "floor", "CPU", "computing", "to floor", "CPU")
+    head += ("to cdo", "CPU", "computing", "process", "peak", "read", "written", "files")
+    print(f"{'':30}" + "".join(f"{word:>10}" for word in head))
     for operation in OPERATIONS:
         cdo = found.get((operation, PEER))
         for way in ways:
-            one, floor = found[operation, way], found[operation, floor_of(way, operation)]
-            cells = [f"{each:.2f} s" for each in (one.computing, one.cpu, floor.computing)]
+            one, floor = found[operation, way], found[floor_of(operation, way)]
             rest = one.computing - floor.computing
-            cells += [f"{rest:.2f} s", f"{one.computing / floor.computing:.2f}"]
+            seconds = (one.computing, one.cpu, floor.computing, floor.cpu, rest)
+            cells = [f"{each:.2f} s" for each in seconds]
+            cells += [ratio(one.computing, floor.computing), ratio(one.cpu, floor.cpu)]
             if cdo:
-                of_cdo = cdo.computing - found[operation, floor_of(PEER, operation)].computing
-                cells += [f"{one.computing / cdo.computing:.2f}", f"{rest / of_cdo:.2f}"]
+                of_cdo = cdo.computing - found[floor_of(operation, PEER)].computing
+                cells += [ratio(one.computing, cdo.computing), ratio(one.cpu, cdo.cpu)]
+                cells.append(ratio(rest, of_cdo))
             else:
-                cells += ["-", "-"]
+                cells += ["-", "-", "-"]
             cells.append(f"{one.whole:.2f} s")
             cells += [f"{amount / MIB:.0f} MiB" for amount in (one.memory, one.read, one.written)]
             cells.append(str(one.files))
-            print(f"{f'{operation}, {way}':30}" + "".join(f"{cell:>11}" for cell in cells))
+            print(f"{f'{operation}, {way}':30}" + "".join(f"{cell:>10}" for cell in cells))
+
+
+def ratio(one: float, other: float) -> str:
+    """Return a ratio as text; there is none to what took no time beyond its floor."""
+    return f"{one / other:.2f}" if other > 0 else "-"
 
 
 def on_one_machine(field: Field, folder: Path, options: argparse.Namespace) -> None:
     """Measure and tell all operations with threads."""
     ways = ["ours, plain", "ours, netcdf", "ours, zarr", "ours, deflated"]
     ways += [] if options.no_xarray else ["xarray, zarr"]
-    ways += [PEER, "cdo, deflated"] if shutil.which("cdo") else []
-    if PEER not in ways:
+    if shutil.which("cdo"):
+        ways += [PEER, "cdo, deflated"]
+    else:
         print("CDO is not installed: apt-get install cdo")
+    ways = [way for way in ways if way.partition(", ")[2] in options.stores]
     found: dict[tuple[str, str], list[Figures]] = {}
     for _ in range(options.repeat):
         for operation in OPERATIONS:
-            floors = dict.fromkeys(floor_of(way, operation) for way in ways)
-            for way in (*floors, *ways):
-                figures = once(way, operation, field, folder, options.threads)
+            floors = dict.fromkeys(floor_of(operation, way) for way in ways)
+            for key in (*floors, *((operation, way) for way in ways)):
+                figures = once(key[1], operation, field, folder, options.threads)
                 told = f"{figures.computing:.2f} s, {figures.cpu:.2f} s of CPU"
-                print(f"{operation}, {way}: {told}", file=sys.stderr)
-                found.setdefault((operation, way), []).append(figures)
+                print(f"{operation}, {key[1]}: {told}", file=sys.stderr)
+                found.setdefault(key, []).append(figures)
     tell({key: least(some) for key, some in found.items()}, ways)
     load = os.getloadavg()[0]
     print(f"least of {options.repeat} runs; load of the machine at the end {load:.1f}")
@@ -210,6 +220,7 @@ def main() -> int:
     parser.add_argument("--missing", type=float, default=0.0, help="share of the grid that is")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, help="where to put the data, else a temporary one")
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES, help="which to read")
     parser.add_argument("--no-xarray", action="store_true", help="leave plain Xarray out")
     parser.add_argument("--nodes", action="store_true", help="measure on a test cluster too")
     parser.add_argument("--only-nodes", action="store_true", help="measure on a test cluster alone")

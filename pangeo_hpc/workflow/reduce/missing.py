@@ -25,8 +25,8 @@ def sums_of_valid(
     if absent == 0:  # infinite values that cancel each other
         return
     if absent == np.count_nonzero(never) * len(steps):  # a mask, as of land
-        np.copyto(sums, 0, where=never)
-        np.copyto(counts, 0, where=never)
+        sums[...] = _with_zeros(sums)
+        counts *= ~never
         return
     sums[...] = 0
     for some in _runs(steps):
