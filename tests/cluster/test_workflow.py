@@ -24,9 +24,13 @@ output, pace = sys.argv[1], float(sys.argv[2])
 
 def root(block):
     time.sleep(pace)
+    # an attempt that is to be killed does not come beyond the middle
+    while block.max() > 600 and hold.exists():
+        time.sleep(0.1)
     return np.sqrt(block)
 
 with workflow.start() as run:
+    hold = run.output(output).with_suffix(".hold")
     hosts = run.client.run(lambda: os.uname().nodename).values()
     print("hosts", *sorted(set(hosts)), flush=True)
     ds = xr.open_zarr(run.input("tas.zarr"))
@@ -132,6 +136,8 @@ def test_killed_in_mid_write_and_run_again(
     """SIGKILL for every process of the job; what was finished is not written again."""
     words = ("submit", roots, "--name", "killed-roots", "--nodes", "2")
     arguments = ("--", "killed.zarr", "0.8")
+    hold = alice.scratch / "killed.hold"
+    hold.touch()
     cli(*words, *arguments)
     until(lambda: done(cli, "killed-roots") >= 3)
     busy = cli("run", roots, "--name", "killed-roots", *arguments, code=4)
@@ -146,6 +152,7 @@ def test_killed_in_mid_write_and_run_again(
     before = {k: v for k, v in stamps(store).items() if k.startswith(tuple(finished))}
     assert 3 <= len(units) < UNITS
     assert len(before) == 2 * len(units)
+    hold.unlink()
     cli(*words, "--wait", *arguments)
     after = stamps(store)
     assert {key: after[key] for key in before} == before
@@ -207,9 +214,12 @@ def test_nodes_without_home_and_commands(hard_cli: CommandLine, hard_alice: Clus
     """Where nodes see neither /home nor squeue, runs are killed and go on all the same."""
     cli, roots = hard_cli, prepare(hard_cli)
     words = ("submit", roots, "--name", "hard-roots", "--nodes", "2")
+    hold = hard_alice.scratch / "hard.hold"
+    hold.touch()
     cli(*words, "--", "hard.zarr", "0.2")
     until(lambda: done(cli, "hard-roots") >= 2)
     job = cli.json("runs", "show", "hard-roots")["attempts"][0]["job"]
     kill(cli, "hard-roots", job)
+    hold.unlink()
     cli(*words, "--wait", "--", "hard.zarr", "0.2")
     check(hard_alice.scratch / "hard.zarr")

@@ -21,6 +21,9 @@ def process(member):
     with open(log, "a") as file:
         file.write(f"{member} {os.uname().nodename}\\n")
     time.sleep(pace)
+    # an attempt that is to be killed does not come beyond the middle
+    while member >= 12 and os.path.exists(log + ".hold"):
+        time.sleep(0.1)
     return xr.Dataset({"tas": ("time", np.arange(10.0) * member)})
 
 with workflow.start() as run:
@@ -42,6 +45,8 @@ def test_killed_in_mid_map_and_run_again(cli: CommandLine, alice: ClusterUser) -
     script = cli.script("members.py", MEMBERS)
     log, archive = cli.here / "members.log", cli.here / "archive"
     words = ("submit", str(script), "--name", "members", "--nodes", "2")
+    hold = cli.here / "members.log.hold"
+    hold.touch()
     cli(*words, "--", str(log), str(archive), "0.5")
     (run,) = cli_runs(cli)
     items = run / "maps" / "process" / "items"
@@ -55,6 +60,7 @@ def test_killed_in_mid_map_and_run_again(cli: CommandLine, alice: ClusterUser) -
     )
     noted, before = len(list(items.glob("*.json"))), computed(log)
     assert 4 <= noted < ITEMS
+    hold.unlink()
     cli(*words, "--wait", "--", str(log), str(archive), "0.5")
     after = computed(log)
     assert sum(after.values()) - sum(before.values()) == ITEMS - noted

@@ -20,9 +20,12 @@ def told(cli: CommandLine) -> dict[str, Any]:
     script = prepare(cli)
     words = ("submit", script, "--name", RUN, "--nodes", "2")
     arguments = ("--", "told.zarr", "0.4")
+    hold = cli.user.scratch / "told.hold"
+    hold.touch()
     cli(*words, *arguments)
     until(lambda: done(cli, RUN) >= 3 and busy(cli) > 0)
     kill(cli, RUN, cli.json("runs", "show", RUN)["attempts"][0]["job"])
+    hold.unlink()
     cli(*words, "--wait", *arguments)
     return cli.json("runs", "show", RUN)
 

@@ -214,19 +214,19 @@ def test_a_notebook_is_told_to_stop_and_goes_on(cli: CommandLine, alice: Cluster
 def test_after_runs_and_jobs(cli: CommandLine, alice: ClusterUser) -> None:
     """A job starts after a run that lives, after a complete one at once; names are guessed."""
     waits = "import os, time\nwhile not os.path.exists('steps-release'): time.sleep(0.1)\n"
-    script = str(cli.script("first.py", waits))
-    cli("submit", script, "--name", "first")
-    second = str(cli.script("second.py", "import os\nassert os.path.exists('steps-release')\n"))
-    cli("submit", second, "--name", "second", "--after", "first")
-    wrong = cli("submit", second, "--name", "third", "--after", "frist,secnd", code=2)
-    assert "did you mean first?" in wrong.stderr
-    assert "did you mean second?" in wrong.stderr
-    unknown = cli("submit", second, "--name", "third", "--after", "999999", code=2)
+    script = str(cli.script("releases.py", waits))
+    cli("submit", script, "--name", "releases")
+    second = str(cli.script("released.py", "import os\nassert os.path.exists('steps-release')\n"))
+    cli("submit", second, "--name", "released", "--after", "releases")
+    wrong = cli("submit", second, "--name", "unreleased", "--after", "relaeses,releasd", code=2)
+    assert "did you mean releases?" in wrong.stderr
+    assert "did you mean released?" in wrong.stderr
+    unknown = cli("submit", second, "--name", "unreleased", "--after", "999999", code=2)
     assert "slurm knows no such job" in unknown.stderr
     (cli.here / "steps-release").touch()
     os.chown(cli.here / "steps-release", alice.uid, alice.gid)
-    cli("runs", "wait", "second")
-    cli("submit", second, "--name", "fourth", "--after", "first", "--wait")
+    cli("runs", "wait", "released")
+    cli("submit", second, "--name", "at-once", "--after", "releases", "--wait")
 
 
 ITEMS = """\
