@@ -25,6 +25,11 @@ def tell(value):
 def pause():
     sys.stdin.readline()
 
+def until_known(cluster):
+    # workers may be there before the queue was asked where they are
+    while not all(job.node for job in cluster.jobs):
+        time.sleep(0.2)
+
 def error_of(action, *arguments, **options):
     try:
         action(*arguments, **options)

@@ -154,6 +154,7 @@ with pangeo_hpc.start_cluster("compute", workers=2) as cluster:
     cluster.wait_for_workers(2, timeout=200)
     client = cluster.get_client()
     future = client.submit(lambda: os.uname().nodename)
+    until_known(cluster)
     tell([job.id for job in cluster.jobs])
     tell({job.id: job.node for job in cluster.jobs})
     pause()
@@ -328,6 +329,7 @@ WHOLE = """\
 with pangeo_hpc.start_cluster("whole", workers=2) as cluster:
     cluster.wait_for_workers(2, timeout=200)
     workers = cluster.scheduler_info["workers"].values()
+    until_known(cluster)
     tell([job.node for job in cluster.jobs])
     tell([each["nthreads"] for each in workers])
 """
