@@ -74,7 +74,8 @@ def test_login_servers_that_fail(hub: HubRunner, cluster: SlurmCluster) -> None:
 
     assert alice.spawn("alice", "", {"profile": "login"}) in (201, 202), alice.said
     queue = cluster.directory / "shared/alice/state/localqueue"
-    until(lambda: list(queue.glob("*/2/job.json")))
+    # begun: a job that just came would wait until the hub asks for it again
+    until(lambda: list(queue.glob("*/2/state.json")))
     hub.kill()
     ended = queue / "ended/2/state.json"
     until(lambda: ended.exists() and "OUT_OF_MEMORY" in ended.read_text())
