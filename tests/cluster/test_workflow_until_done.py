@@ -128,14 +128,16 @@ def test_a_chain_over_three_jobs_of_an_error(cli: CommandLine) -> None:
 
 # Slurm looks twice a minute who is to be warned, and warns up to half a minute too early.
 TRIES = itertools.count(1)
+# Slurm may warn up to a minute early: half a minute is left for Python to begin, and at the latest
+# the warning comes before the last unit.
 BY_HAND = {
     # only the batch shell gets it: it becomes the script
-    "shell": ("--time=10 --signal=B:USR1@540", "exec pangeo-hpc {rest}"),
+    "shell": ("--time=10 --signal=B:USR1@510", "exec pangeo-hpc {rest}"),
     # all steps get it, the batch shell does not
-    "steps": ("--time=10 --signal=USR1@540", "srun --cpus-per-task=2 pangeo-hpc {rest}"),
+    "steps": ("--time=10 --signal=USR1@510", "srun --cpus-per-task=2 pangeo-hpc {rest}"),
     # the recipe of the documentation: run again in the same job
     "again": (
-        "--time=10 --requeue --open-mode=append --signal=USR1@540",
+        "--time=10 --requeue --open-mode=append --signal=USR1@510",
         """srun --cpus-per-task=2 pangeo-hpc {rest}
 code=$?
 if [ $code = 75 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
@@ -167,14 +169,21 @@ def test_warned_in_every_way(cli: CommandLine, cluster: Any) -> None:
         return str(text.partition(f" {name}=")[2].split()[0])
 
     def released() -> bool:
-        if shown("again", "JobState") == "PENDING":
-            # Slurm starts a requeued job after two minutes, unless it just begins by itself
-            with suppress(ClusterError):
+        state = shown("again", "JobState")
+        # it may just begin or end by itself
+        with suppress(ClusterError):
+            if state == "FAILED":
+                # requeued in the second in which its batch step ends, it fails at launch (22.05)
+                cluster.admin(["scontrol", "requeue", jobs["again"]])
+            if state == "PENDING":
+                # Slurm starts a requeued job after two minutes
                 cluster.admin(["scontrol", "update", f"jobid={jobs['again']}", "starttime=now"])
-        return shown("again", "JobState") == "COMPLETED"
+                if "held" in shown("again", "Reason"):
+                    cluster.admin(["scontrol", "release", jobs["again"]])
+        return state == "COMPLETED"
 
     until(released, 240)
-    assert shown("again", "Restarts") == "1"
+    assert int(shown("again", "Restarts")) >= 1
     check(cli.user.scratch / f"{by}-again.zarr")
     assert max(computed(cli.here / f"{by}-again.log").values()) == 1
     for how in ("shell", "steps", "alone"):
