@@ -26,7 +26,7 @@ from pangeo_hpc.workflow.chains import plan as chain_plan
 from pangeo_hpc.workflow.chains.look import Look
 from pangeo_hpc.workflow.chains.plan import Decision
 from pangeo_hpc.workflow.chains.status import ChainStatus, row_of, table
-from pangeo_hpc.workflow.chains.steps import Step, Work, ask_of, names_of, works
+from pangeo_hpc.workflow.chains.steps import Step, Work, names_of, works
 from pangeo_hpc.workflow.chains.store import Batch, ChainFolder
 from pangeo_hpc.workflow.chains.submit import Submitter
 from pangeo_hpc.workflow.ending import Words
@@ -111,7 +111,7 @@ class Chain:
             over=None if over is None else tuple(over),
             after=names_of(after),
             environment=environment,
-            ask=ask_of(
+            ask=jobs.Ask(
                 node_type=node_type,
                 nodes=nodes,
                 cores=cores,
@@ -119,7 +119,7 @@ class Chain:
                 gpus=gpus,
                 walltime=walltime,
                 account=account,
-                options=options,
+                options=dict(options or {}),
             ),
             until_done=until_done,
             attempts=attempts,

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -139,27 +138,3 @@ def _text(item: Any) -> str:
     if isinstance(item, Mapping):
         return "-".join(str(value) for value in item.values())
     return str(item)
-
-
-def ask_of(
-    *,
-    node_type: str | None,
-    nodes: int | None,
-    cores: int | None,
-    memory: int | str | None,
-    gpus: int | None,
-    walltime: timedelta | str | None,
-    account: str | None,
-    options: Mapping[str, str] | None,
-) -> jobs.Ask:
-    """Return what the jobs of a step ask for."""
-    return jobs.Ask(
-        node_type=node_type,
-        nodes=nodes,
-        cores=cores,
-        memory=memory,
-        gpus=gpus,
-        walltime=walltime,
-        account=account,
-        options=dict(options or {}),
-    )

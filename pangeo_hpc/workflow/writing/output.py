@@ -74,7 +74,7 @@ class Output:
             for part in again:
                 self._stop_in_time(result)
                 self._write_coordinates(part)
-                self._count(result, part.key(COORDINATES))
+                self._count(result)
             with Flight() as flight:
                 for part in self.parts:
                     self._fly(flight, part, [u for p, u in todo if p is part], result)
@@ -178,13 +178,13 @@ class Output:
         self.done[job.key] = self.ledger.commit(job.key, self.digest, facts)
         self.attempt.lease.done(self._work_on(job))
         self.pace.add(seconds)
-        self._count(result, job.key, seconds)
+        self._count(result, seconds)
 
     def _work_on(self, job: Job) -> str:
         """Return how a unit is called where it is at work, also for the attempts after us."""
         return f"{job.key} of {self.target.name}"
 
-    def _count(self, result: Written, _key: str, seconds: float = 0.0) -> None:
+    def _count(self, result: Written, seconds: float = 0.0) -> None:
         result.written += 1
         result.first_unit = result.first_unit or time.monotonic()
         self.attempt.progress.unit(self.target.name, seconds)
