@@ -184,6 +184,8 @@ def test_warned_in_every_way(cli: CommandLine, cluster: Any) -> None:
 
     until(released, 240)
     assert int(shown("again", "Restarts")) >= 1
+    # whoever requeued it in the end, it was warned and stopped in time
+    assert "asked to stop by SIGUSR1" in (cli.here / f"{by}-again.out").read_text()
     check(cli.user.scratch / f"{by}-again.zarr")
     assert max(computed(cli.here / f"{by}-again.log").values()) == 1
     for how in ("shell", "steps", "alone"):
