@@ -54,13 +54,15 @@ class Follower:
             self._news.notify()
 
     def refresh(self, desk: Desk) -> None:
-        """Ask now, unless that was done in the last moments, and since the last submission.
+        """Ask now, unless that was done in the last moments and nothing has happened since.
 
-        A batch system that is slow to answer, or does not, is not asked more often for that.
+        A job was submitted since, or workers came of one that was said to wait: its node is not
+        known yet. A batch system that is slow to answer, or does not, is not asked more often.
         """
         with self._asking:
             asked, took = self._next.get(key_of(desk), (float("-inf"), 0.0))
-            old = self.clock() - asked > max(self.fast, _SHARE * took)
+            usual = 0.0 if desk.ledger.surprised > asked else self.fast
+            old = self.clock() - asked > max(usual, _SHARE * took)
             if old or desk.ledger.newest > asked:
                 self._ask(key_of(desk), [desk])
 

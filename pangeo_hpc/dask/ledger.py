@@ -22,7 +22,8 @@ class Ledger:
     """Jobs by the unit they are, their last known states, and whose workers are here.
 
     `present` and `arrived` are units, `cancelled` are ids of jobs that this cluster cancelled.
-    `changes` counts the answers that came, so that a reader sees whether there is news.
+    `changes` counts the answers that came, so that a reader sees whether there is news;
+    `surprised` is when workers last came of a job that was said to wait, by the clock.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Ledger:
     arrived: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     changes: int = 0
+    surprised: float = -math.inf
     clock: Callable[[], float] = time.monotonic
     _states: dict[str, JobStatus] = field(default_factory=dict)
     _submitted: dict[str, float] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Ledger:
             if job is not None:
                 known = self._states.get(unit) or _fresh(job)
                 if known.state.waiting:
+                    self.surprised = self.clock()
                     self._states[unit] = replace(known, state=JobState.RUNNING, reason="")
 
     def states(self) -> dict[str, JobStatus]:

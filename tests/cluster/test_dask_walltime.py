@@ -133,12 +133,16 @@ with pangeo_hpc.start_cluster("compute", workers=4, cores=5, name="pushed") as c
     with cluster.get_client() as client:
         made = [client.submit(make, number, 0.1) for number in range(40)]
         distributed.wait(made)
+        while not all(job.node for job in cluster.jobs):
+            time.sleep(1)
         tell("jobs", [[job.id, job.node] for job in cluster.jobs])
         sys.stdin.readline()
         while [str(job.state) for job in cluster.jobs].count("running") < 2:
             time.sleep(1)
         cluster.wait_for_workers(4, timeout=200)
         finish(client, made)
+        while not all(job.node for job in cluster.jobs):
+            time.sleep(1)
         tell("jobs", [[job.id, str(job.state), job.node] for job in cluster.jobs])
 """
 

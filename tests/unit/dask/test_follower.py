@@ -127,6 +127,23 @@ def test_reading_the_table_often(clock: Clock, tmp_path: Path) -> None:
     assert len(queue.asked) == 2
 
 
+def test_reading_the_table_when_workers_came(clock: Clock, tmp_path: Path) -> None:
+    """Workers of a job that was said to wait are news: where the job runs is asked at once."""
+    queue = Queue({"1": JobState.PENDING})
+    one, follower = desk(queue, clock, tmp_path, a="1"), quiet(clock)
+    follower.refresh(one)
+    queue.states["1"] = JobState.RUNNING
+    clock.now += 0.5
+    one.ledger.came("a")
+    clock.now += 0.5
+    for _ in range(50):
+        follower.refresh(one)
+    one.ledger.came("a")
+    clock.now += 0.5
+    follower.refresh(one)
+    assert len(queue.asked) == 2, "one that is known to run is no news"
+
+
 def test_reading_the_table_while_nobody_answers(clock: Clock, tmp_path: Path) -> None:
     """A batch system that hangs does not make each look at the table hang as long."""
     queue = Queue({}, silent=True)
