@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import xarray as xr
 
 from tests.cluster.daemons import until
-from tests.cluster.errors import ClusterError
+from tests.cluster.requeued import run_again, shown
 from tests.cluster.sites import CommandLine
 
 UNITS = 6
@@ -126,7 +125,6 @@ def test_a_chain_over_three_jobs_of_an_error(cli: CommandLine) -> None:
     assert "no such variable" in said.stderr
 
 
-# Slurm looks twice a minute who is to be warned, and warns up to half a minute too early.
 TRIES = itertools.count(1)
 # Slurm may warn up to a minute early: half a minute is left for Python to begin, and at the latest
 # the warning comes before the last unit.
@@ -164,33 +162,15 @@ def test_warned_in_every_way(cli: CommandLine, cluster: Any) -> None:
         argv += [*options.split(), f"--output={by}-{how}.out", str(job)]
         jobs[how] = cli.user.run(argv, cwd=cli.here).stdout.strip()
 
-    def shown(how: str, name: str) -> str:
-        text = cluster.admin(["scontrol", "--oneliner", "show", "job", jobs[how]])
-        return str(text.partition(f" {name}=")[2].split()[0])
-
-    def released() -> bool:
-        state = shown("again", "JobState")
-        # it may just begin or end by itself
-        with suppress(ClusterError):
-            if state == "FAILED":
-                # requeued in the second in which its batch step ends, it fails at launch (22.05)
-                cluster.admin(["scontrol", "requeue", jobs["again"]])
-            if state == "PENDING":
-                # Slurm starts a requeued job after two minutes
-                cluster.admin(["scontrol", "update", f"jobid={jobs['again']}", "starttime=now"])
-                if "held" in shown("again", "Reason"):
-                    cluster.admin(["scontrol", "release", jobs["again"]])
-        return state == "COMPLETED"
-
-    until(released, 240)
-    assert int(shown("again", "Restarts")) >= 1
+    until(lambda: run_again(cluster, jobs["again"]) == "COMPLETED", 240)
+    assert int(shown(cluster, jobs["again"], "Restarts")) >= 1
     # whoever requeued it in the end, it was warned and stopped in time
     assert "asked to stop by SIGUSR1" in (cli.here / f"{by}-again.out").read_text()
     check(cli.user.scratch / f"{by}-again.zarr")
     assert max(computed(cli.here / f"{by}-again.log").values()) == 1
     for how in ("shell", "steps", "alone"):
-        until(lambda how=how: shown(how, "JobState") == "FAILED", 240)
-        assert shown(how, "ExitCode") == "75:0"
+        until(lambda job=jobs[how]: shown(cluster, job, "JobState") == "FAILED", 240)
+        assert shown(cluster, jobs[how], "ExitCode") == "75:0"
         said = (cli.here / f"{by}-{how}.out").read_text()
         words = "of walltime left" if how == "alone" else "asked to stop by SIGUSR1"
         assert "stopped in time" in said

@@ -98,7 +98,19 @@ def test_what_is_there_is_not_written_again(attempt: Begin, tmp_path: Path) -> N
     assert zarr.open_array(target / "time", mode="r").chunks[0] > 1000
 
 
-@pytest.mark.parametrize("where", ["early", "resized", "units", "consolidate", "tell"])
+# Where a record that grows can be killed before its new steps are told of.
+KILLED: dict[str, tuple[Any, str]] = {
+    "early": (growing, "_write_early"),
+    "resized": (growing, "_check_written"),
+    "units": (output.Output, "_note"),
+}
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", [*KILLED, "consolidate", "tell"])
 def test_a_kill_while_it_grows_leaves_the_old_record(
     attempt: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -107,16 +119,9 @@ def test_a_kill_while_it_grows_leaves_the_old_record(
     with attempt() as now:
         put(now, days(0, 10), target, append="time", unit=4)
 
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        if where == "early":
-            patched.setattr(growing, "_write_early", killed)
-        elif where == "resized":
-            patched.setattr(growing, "_check_written", killed)
-        elif where == "units":
-            patched.setattr(output.Output, "_note", killed)
+        if where in KILLED:
+            patched.setattr(*KILLED[where], killed)
         else:
             tell = getattr(template, where)
 
@@ -234,7 +239,7 @@ def test_a_record_whose_coordinates_were_purged_is_told(attempt: Begin, tmp_path
         assert "there from an earlier" not in told(now)
 
 
-@pytest.mark.parametrize("where", ["never", "early", "resized", "units"])
+@pytest.mark.parametrize("where", ["never", *KILLED])
 def test_an_output_that_was_not_begun_to_grow_grows(
     attempt: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -243,19 +248,11 @@ def test_an_output_that_was_not_begun_to_grow_grows(
     files = {"tas": {"chunks": (2, 6), "shards": (4, 6)}, "packed": {"chunks": (6, 4)}}
     fixed = {"along": "time", "encoding": files}
 
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
     with attempt() as now:
         put(now, days(0, 10), target, unit=4, **fixed)
     with monkeypatch.context() as patched:
-        if where == "early":
-            patched.setattr(growing, "_write_early", killed)
-        elif where == "resized":
-            patched.setattr(growing, "_check_written", killed)
-        elif where == "units":
-            patched.setattr(output.Output, "_note", killed)
         if where != "never":
+            patched.setattr(*KILLED[where], killed)
             with attempt() as now, pytest.raises(KeyboardInterrupt):
                 put(now, days(10, 15), target, append="time")
             xr.testing.assert_equal(record(target), days(0, 10).compute())

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 from pangeo_hpc.workflow.reduce import kernels, missing
 
+SETTINGS = hypothesis.settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+
 
 @st.composite
 def blocks(draw: st.DrawFn) -> NDArray[Any]:
@@ -35,11 +41,7 @@ def together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("together")
-@hypothesis.settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)
+@SETTINGS
 @hypothesis.given(values=blocks(), seed=st.integers(0, 2**16))
 def test_sums_and_counts_are_of_what_is_valid(values: NDArray[Any], seed: int) -> None:
     """For each group and cell; infinite values are values."""
@@ -56,11 +58,7 @@ def test_sums_and_counts_are_of_what_is_valid(values: NDArray[Any], seed: int) -
 
 
 @pytest.mark.usefixtures("together")
-@hypothesis.settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)
+@SETTINGS
 @hypothesis.given(values=blocks(), seed=st.integers(0, 2**16))
 def test_weights_are_of_what_is_valid(values: NDArray[Any], seed: int) -> None:
     """For each step: the weight of the cells that have a value."""
