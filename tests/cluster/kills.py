@@ -6,6 +6,7 @@ of slurmd alone, so that the attempt lives on beside the requeued one.
 
 import json
 import random
+import signal
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from tests.cluster.daemons import Process, end_all, until
+from tests.cluster.daemons import Process, end_all, until, wait_until
 from tests.cluster.requeued import run_again, shown
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
@@ -24,13 +25,15 @@ KINDS = ("process group", "whole node", "slurmd alone")
 
 # Every write into the store, every unit and every beginning is logged with its holder's number.
 SCRIPT = """\
-import os, sys, time
+import faulthandler, os, signal, sys, time
 import dask.array as da
 import numpy as np
 import xarray as xr
 from pangeo_hpc import workflow
 from pangeo_hpc.workflow.writing.flight import Flight
 from pangeo_hpc.workflow.writing.store import DurableStore
+
+faulthandler.register(signal.SIGRTMIN)
 
 output, units, pace, log = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 
@@ -171,7 +174,7 @@ class Killed:
         done = len(self.entries())
         until(self._begins_again(holder))
         if kind == "slurmd alone":
-            lived_on = self._outlived(holder)
+            lived_on = self._outlived(holder, node)
         if kind != "process group":
             self.cluster.start_node(node)
         self.deaths.append(Death(kind, done, holder, lived_on))
@@ -181,6 +184,14 @@ class Killed:
         """Let the last attempt come to its end, without any pause."""
         Path(f"{self.log_file}.hurry").touch()
         until(lambda: self._release() and self._complete(), 300)
+
+    def story(self) -> str:
+        """Return what became of the job and its attempts, for a test that failed."""
+        argv = ["sacct", "--duplicates", "--allocations", f"--jobs={self.job}"]
+        argv += ["--format=JobID,State,ExitCode,Submit,Start,End,NodeList"]
+        begins = {n: time.strftime("%T", time.gmtime(t / 1e9)) for n, t in self.log.begins.items()}
+        told = [self.cluster.admin(argv), f"begins {begins}", *map(str, self.deaths)]
+        return "\n".join([*told, time.strftime("now %T", time.gmtime()), self._said(60)])
 
     def check(self) -> None:
         """Hold the output, the ledger and the log to what is promised."""
@@ -243,10 +254,17 @@ class Killed:
     def _begins_again(self, holder: int):
         return lambda: self._release() and (max(self.log.begins) > holder or self._complete())
 
-    def _outlived(self, holder: int) -> bool:
+    def _outlived(self, holder: int, node: str) -> bool:
         """Wait until the old attempt saw that it was overtaken; tell whether it lived for it."""
-        marks = list(self.folder.glob(f"leases/{holder:04}.json"))
-        until(lambda: json.loads(marks[0].read_text())["released_at"])
+        (mark,) = self.folder.glob(f"leases/{holder:04}.json")
+        if not wait_until(lambda: json.loads(mark.read_text())["released_at"], 120):
+            living = self._processes(node)
+            for pid in filter(_tells_its_stack, living):
+                Process.of(pid).send(signal.SIGRTMIN)
+            time.sleep(2)  # nothing tells when a stack was written
+            raise AssertionError(f"{living} go on\n{self._said(200)}")
+        # a slurmd that finds it still there has Slurm kill the job, wherever it runs by now
+        until(lambda: not self.cluster.pids(node))
         return True
 
     def _processes(self, node: str) -> list[int]:
@@ -265,17 +283,20 @@ class Killed:
         not_launched = self._shown("RunTime") == "00:00:00"
         died = state == "FAILED" and (int(number) or int(code) > 128 or not_launched)
         fine = died or state in ("PENDING", "RUNNING", "COMPLETING", "COMPLETED")
-        assert fine, self._last_words(state)
+        assert fine, f"job {self.job} is {state}"
         run_again(self.cluster, self.job)
         return True
 
-    def _last_words(self, state: str) -> str:
-        said = (self.cli.here / f"{self.name}.out").read_text().splitlines()[-30:]
-        code = self._shown("ExitCode")
-        return "\n".join([f"job {self.job} is {state} ({code}); {self.deaths}", *said])
+    def _said(self, lines: int) -> str:
+        return "\n".join((self.cli.here / f"{self.name}.out").read_text().splitlines()[-lines:])
 
     def _complete(self) -> bool:
         return self._shown("JobState") == "COMPLETED"
 
     def _shown(self, name: str) -> str:
         return shown(self.cluster, self.job, name)
+
+
+def _tells_its_stack(pid: int) -> bool:
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (signal.SIGRTMIN - 1) & 1)

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from tests.cluster.errors import ClusterError
 from tests.cluster.kills import KINDS, Killed
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
@@ -24,9 +25,12 @@ def test_kills_at_random_moments(cluster: SlurmCluster, cli: CommandLine) -> Non
     chance = random.Random(seed)
     kinds = [*KINDS, "slurmd alone"] * KILLS
     killed = Killed(cluster, cli, "killed-often", units=40 * KILLS, pace=0.4)
-    for kind in kinds[:KILLS]:
-        assert killed.kill(kind, chance), "it came to its end before all kills were made"
-    killed.finish()
+    try:
+        for kind in kinds[:KILLS]:
+            assert killed.kill(kind, chance), "it came to its end before all kills were made"
+        killed.finish()
+    except (AssertionError, ClusterError) as error:
+        raise AssertionError(f"{error}\n{killed.story()}") from error
     killed.check()
     assert {death.kind for death in killed.deaths} == set(KINDS[:KILLS])
     assert any(death.lived_on for death in killed.deaths)
