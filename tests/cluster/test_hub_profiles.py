@@ -67,6 +67,11 @@ def await_ready(hub: HubRunner, browser: Browser, user: str, *servers: str) -> N
     assert wait_until(ready, 180, every=0.5), tail(hub.log, 80)
 
 
+def answers(browser: Browser, path: str) -> bool:
+    """Tell whether a page is there."""
+    return browser.open(path)[0] == 200
+
+
 def notebooks(hub: HubRunner, user: str) -> Iterator[tuple[str, psutil.Process]]:
     """Yield a user's notebook servers, each with the host it is on: login or node."""
     for process in psutil.process_iter(["username", "cmdline"]):
@@ -127,7 +132,7 @@ def test_each_server_has_its_own_profile(hub: HubRunner, cluster: SlurmCluster) 
         alice = hub.client("alice")
         await_ready(hub, alice, "alice", "", "big")
         for path in ("/user/alice/lab", "/user/alice/big/lab"):
-            assert alice.open(path)[0] == 200, path
+            assert wait_until(partial(answers, alice, path), 60, every=1), path
         # JupyterHub waits for an answer from a server that is there before it calls it ready
         assert alice.stop("alice") in (202, 204)
         assert wait_until(lambda: "login" not in listeners(hub, "alice"), 120), tail(hub.log, 60)
@@ -181,7 +186,7 @@ def test_all_are_found_again(hub: HubRunner, cluster: SlurmCluster) -> None:
     alice = hub.client("alice")
 
     def opens(name: str) -> bool:
-        return alice.open(f"/user/alice/{name}/lab")[0] == 200
+        return answers(alice, f"/user/alice/{name}/lab")
 
     for name in ("login", "runs", "starts"):
         await_ready(hub, alice, "alice", name)
