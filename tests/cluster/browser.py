@@ -4,15 +4,15 @@ Fixtures: `page` is a new browser window with its own cookies, `plain_page` one 
 """
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
 
 from tests.cluster.hub import HubRunner, passwords
 
@@ -31,6 +31,8 @@ FLAGS = [
 WIDE, NARROW = (1280, 900), (400, 800)
 # Says where the pictures go; absent = a new folder, which the report names.
 VARIABLE = "PANGEO_HPC_TEST_PICTURES"
+# The time that a page, its scripts and the hub behind them have on a busy machine.
+PATIENCE = 60_000
 _place: list[Path] = []
 
 
@@ -53,6 +55,8 @@ def summary() -> list[str]:
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     """Return the driver."""
+    # five seconds are too short where an answer is that of a program which acts as a user
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as started:
         yield started
 
@@ -81,7 +85,7 @@ def window(chromium: Browser, **how: Any) -> Iterator[Page]:
     """Yield a window; errors of the page's scripts are raised at its end."""
     width, height = WIDE
     context = chromium.new_context(viewport={"width": width, "height": height}, **how)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     wrong: list[str] = []
 
@@ -102,7 +106,8 @@ def log_in(page: Page, hub: HubRunner, user: str, then: str = "/hub/home") -> No
     page.get_by_label("Username").fill(user)
     page.get_by_label("Password").fill(passwords()[user])
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(re.compile(f".*{re.escape(then.partition('?')[0])}.*"))
+    # the address of the login has it, too, as a parameter
+    page.wait_for_url(lambda url: then.partition("?")[0] in urlparse(url).path)
 
 
 def picture(page: Page, name: str, size: tuple[int, int] = WIDE, *, dark: bool = False) -> Path:

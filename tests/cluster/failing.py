@@ -52,7 +52,7 @@ def retry(text: str) -> dict[str, list[str]]:
     return parse_qs(urlparse(html.unescape(found[1])).query)
 
 
-def known(cluster: SlurmCluster, job: str, seconds: float = 90) -> float:
+def known(cluster: SlurmCluster, job: str, seconds: float = 150) -> float:
     """Return when the scheduler's history knows the end of a job."""
 
     def ended() -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import random
 import re
 import secrets
 import shutil
@@ -11,7 +12,10 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +34,8 @@ GROUP = "climate"
 # the name by which nodes know the hub's host
 HOST = "pangeo-hub"
 INSTALL = Path(__file__).with_name("install_hub.sh")
+# below those that the kernel gives away, so that nobody gets one before the hub has it (again)
+PORTS = range(10000, 20000)
 # an answer at once, so that what fails in seconds is seen in the stream of events, too
 AT_ONCE = 'c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}\n'
 HUB = """\
@@ -48,9 +54,16 @@ def ensure_hub_machine() -> None:
 
     One test run at a time: the tools that change accounts give up where another one is at work.
     """
+    with accounts():
+        _ensure()
+
+
+@contextmanager
+def accounts() -> Iterator[None]:
+    """Let nobody else change accounts or groups meanwhile."""
     BASE.mkdir(mode=0o755, parents=True, exist_ok=True)
     with machine.locked(BASE / "hub.lock"):
-        _ensure()
+        yield
 
 
 def _ensure() -> None:
@@ -102,14 +115,22 @@ class HubRunner:
         self.log = self.cluster.directory / "log" / "hub.log"
 
     def __enter__(self) -> Self:
+        # nothing of tests before is in the way, and nothing of a start that failed is left
+        end_all_jobs(self.cluster)
         self.prepare()
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.rule.unlink(missing_ok=True)
         shutil.rmtree(self.state, ignore_errors=True)
+        # what a server that was being stopped had not given back
+        end_all_jobs(self.cluster)
 
     # -- what is prepared as root -------------------------------------------------------------
 
@@ -192,7 +213,7 @@ class HubRunner:
                 extra_groups=os.getgrouplist(ACCOUNT, entry.pw_gid),
                 start_new_session=True,
             )
-        if not wait_until(self.answers, 60, every=0.2):
+        if not wait_until(self.answers, 180, every=0.2):
             raise ClusterError(f"the hub does not answer at {self.url}\n{tail(self.log, 60)}")
 
     def environment(self) -> dict[str, str]:
@@ -236,6 +257,22 @@ class HubRunner:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(60)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Kill the hub for a while; it is started again whatever happens meanwhile."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def begin_anew(self, *users: str) -> None:
+        """End users' servers and all jobs: a second try finds nothing of the first in its way."""
+        for user in users:
+            ended = wait_until(partial(none_runs, self.client(user), user), 180, every=1)
+            assert ended, tail(self.log, 60)
+        end_all_jobs(self.cluster)
 
     def proxy_pid(self) -> int:
         """Return the proxy's process."""
@@ -348,20 +385,33 @@ class Browser:
         return dict(found) if found else None
 
 
+def none_runs(browser: Browser, user: str) -> bool:
+    """Tell whether a user has no server, and stop those that are there."""
+    left = browser.json(f"/hub/api/users/{user}")["servers"]
+    for name in left:
+        # one that is still starting is asked again
+        browser.stop(user, name)
+    return not left
+
+
 def end_all_jobs(cluster: SlurmCluster) -> None:
     """End what a module that failed may have left in the queue."""
     for user in machine.USERS:
         cluster.admin(["scancel", f"--user={user}"])
-    if not wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 60):
+    if not wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 180):
         raise ClusterError(f"jobs do not end\n{cluster.admin(['squeue'])}")
 
 
 def free_ports(number: int) -> list[int]:
     """Return ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == number:
+            return found
+    raise ClusterError(f"no free ports in {PORTS}")

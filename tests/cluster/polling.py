@@ -1,7 +1,7 @@
 """Follow real jobs as the hub does, and count what that asks of Slurm by its own sdiag."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,12 +68,25 @@ class Cost:
 
 
 async def measure(
-    follower: Follower, cluster: SlurmCluster, poller: Poller, seconds: float
+    follower: Follower,
+    cluster: SlurmCluster,
+    poller: Poller,
+    seconds: float,
+    *,
+    whole: bool = False,
+    begin: Callable[[], object] = lambda: None,
 ) -> Cost:
-    """Return what the next seconds cost; nothing is asked of the poller meanwhile."""
+    """Return what the next seconds cost; nothing is asked of the poller meanwhile.
+
+    `begin` is called when they begin. `whole` goes on to the next answer, so that no look is under
+    way when they are counted.
+    """
     looks, programs = poller.figures.questions, len(follower.commands)
     before = await asyncio.to_thread(queries, cluster)
+    begin()
     await asyncio.sleep(seconds)
+    if whole:
+        await poller.next_answer()
     rpcs = await asyncio.to_thread(queries, cluster) - before
     mine: Sequence[Command] = follower.commands[programs:]
     return Cost(

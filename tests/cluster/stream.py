@@ -4,7 +4,9 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urljoin
 from urllib.request import Request
@@ -34,16 +36,20 @@ class Stream:
 
     def _read(self) -> None:
         request = Request(self.url, headers={"Accept": "text/event-stream"})
-        with self.browser.opener.open(request, timeout=300) as answer:
+        with (
+            self.browser.opener.open(request, timeout=300) as answer,
+            # a hub that is killed cuts it off
+            suppress(OSError, HTTPException),
+        ):
             for line in answer:
                 if line.startswith(b"data:"):
                     self.events.append((time.time(), json.loads(line[5:])))
 
-    def until(self, fits: Callable[[Event], object], seconds: float = 60) -> Event:
+    def until(self, fits: Callable[[Event], object], seconds: float = 120) -> Event:
         """Return the first event that fits, once it is there."""
         return self.moment(fits, seconds)[1]
 
-    def moment(self, fits: Callable[[Event], object], seconds: float = 60) -> tuple[float, Event]:
+    def moment(self, fits: Callable[[Event], object], seconds: float = 120) -> tuple[float, Event]:
         """Return the first event that fits, with the time at which it came."""
 
         def found() -> tuple[float, Event] | None:
@@ -54,7 +60,7 @@ class Stream:
         assert result is not None, self.events[-5:]
         return result
 
-    def says(self, words: str, seconds: float = 60) -> Event:
+    def says(self, words: str, seconds: float = 120) -> Event:
         """Return the first event whose message has these words."""
         return self.until(lambda event: words in event["message"], seconds)
 
@@ -62,10 +68,10 @@ class Stream:
         """Return the number of the job."""
         return str(self.until(lambda event: event.get("job"))["job"])
 
-    def failed(self, seconds: float = 60) -> tuple[float, Event]:
+    def failed(self, seconds: float = 120) -> tuple[float, Event]:
         """Return the event that tells the failure, with the time at which it came."""
         return self.moment(lambda event: event.get("failed"), seconds)
 
-    def ready(self, seconds: float = 90) -> Event:
+    def ready(self, seconds: float = 180) -> Event:
         """Return the event that tells that the server is there."""
         return self.until(lambda event: event.get("ready") or event.get("failed"), seconds)

@@ -55,15 +55,17 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
         yield runner
 
 
+@pytest.mark.timeout(1200)
 def test_a_day(hub: HubRunner, cluster: SlurmCluster, alice: ClusterUser) -> None:
     """Form, notebook, workers in the queue, the right numbers on scratch, and nothing left."""
+    hub.begin_anew("alice")
     browser = hub.client("alice")
     spawn_by_form(browser, {"node_type": "compute", "cores": "2", "memory": "3 GiB"})
 
     def ready() -> bool:
         return bool((browser.server("alice") or {}).get("ready"))
 
-    assert wait_until(ready, 90, every=0.5), tail(hub.log, 60)
+    assert wait_until(ready, 180, every=0.5), tail(hub.log, 60)
     notebook = Notebook(f"{hub.url}/user/alice/lab?token={token(browser)}")
     # a broken environment is no kernel, and keeps no server from starting
     assert notebook.kernels() == {
@@ -76,7 +78,7 @@ def test_a_day(hub: HubRunner, cluster: SlurmCluster, alice: ClusterUser) -> Non
     np.testing.assert_allclose(written(alice, out), reference(path), rtol=1e-6)
     assert out == str(alice.scratch / "climatology.zarr")
     assert browser.stop("alice") in (202, 204)
-    assert wait_until(lambda: not queue(cluster), 60), cluster.admin(["squeue"])
+    assert wait_until(lambda: not queue(cluster), 120), cluster.admin(["squeue"])
 
 
 def spawn_by_form(browser: Browser, choices: dict[str, str]) -> None:
@@ -107,14 +109,14 @@ def watching(cluster: SlurmCluster, seen: set[str], notebook: Notebook) -> list[
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        printed = pool.submit(notebook.compute, CLIMATOLOGY, "pangeo", seconds=240)
+        printed = pool.submit(notebook.compute, CLIMATOLOGY, "pangeo", seconds=400)
 
         def done() -> bool:
             # elements that wait are one row: 2_[0-1]
             seen.update(each for each in queue(cluster) if "[" not in each)
             return printed.done()
 
-        assert wait_until(done, 250, every=0.5)
+        assert wait_until(done, 410, every=0.5)
         line = re.search(r"^TOLD (.*)$", printed.result(), re.M)
         assert line, printed.result()
         found: list[str] = json.loads(line[1])

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from html import escape, unescape
 from urllib.parse import urlencode
 
@@ -163,6 +164,16 @@ def test_the_form_asks_the_scheduler_seldom(
     hub: FormHub, cluster: SlurmCluster, alice: Browser
 ) -> None:
     """Twenty views of the form are no question more."""
+
+    def asked_about_nodes() -> int:
+        return cluster.sdiag_counts().get("REQUEST_NODE_INFO", 0)
+
+    def is_fresh(known: int) -> bool:
+        alice.open("/hub/spawn")
+        return asked_about_nodes() > known
+
+    # an answer is kept for a minute: a look at the beginning of one
+    assert wait_until(partial(is_fresh, asked_about_nodes()), 120, every=1)
     alice.open("/hub/spawn")
     before = cluster.sdiag_counts()
     for _ in range(20):
@@ -170,7 +181,12 @@ def test_the_form_asks_the_scheduler_seldom(
         assert status == 200
         assert "Nodes: 4 idle, 0 partly used, 0 busy, 0 down" in text
     after = cluster.sdiag_counts()
-    asked = {name: number - before.get(name, 0) for name, number in after.items()}
+    # what nodes tell by themselves is no question
+    asked = {
+        name: number - before.get(name, 0)
+        for name, number in after.items()
+        if not name.startswith("MESSAGE_")
+    }
     assert sum(asked.values()) <= 2, asked
 
 
@@ -181,6 +197,7 @@ def test_keyboard_alone_starts_a_server_that_is_remembered(
     hub: FormHub, cluster: SlurmCluster, page: Page
 ) -> None:
     """From login to a running server without a mouse; later its choices and its use are shown."""
+    hub.begin_anew("alice")
     page.goto(f"{hub.url}/hub/login?next=/hub/spawn")
     assert barriers(page, "form") == []
     page.get_by_label("Username").focus()
@@ -188,7 +205,7 @@ def test_keyboard_alone_starts_a_server_that_is_remembered(
     page.keyboard.press("Tab")
     page.keyboard.type(passwords()["alice"])
     page.keyboard.press("Enter")
-    page.wait_for_url("**/hub/spawn*")
+    page.wait_for_url(lambda url: "/hub/login" not in url)
     expect(page.locator("#estimate")).to_contain_text("It would start now.")
     seen = to(page, "input[name=node_type]")
     page.keyboard.press("ArrowDown")
@@ -205,10 +222,10 @@ def test_keyboard_alone_starts_a_server_that_is_remembered(
     assert outline == "solid", (outline, seen)
     page.keyboard.press("Enter")
     client = hub.client("alice")
-    assert wait_until(lambda: (client.server("alice") or {}).get("ready"), 90), tail(hub.log, 60)
+    assert wait_until(lambda: (client.server("alice") or {}).get("ready"), 180), tail(hub.log, 60)
     assert cluster.admin(["squeue", "-h", "-o", "%P %l %C"]).split() == ["compute", "15:00", "3"]
     assert client.stop("alice") in (202, 204)
-    assert wait_until(lambda: not (client.server("alice") or {}).get("pending"), 60)
+    assert wait_until(lambda: not (client.server("alice") or {}).get("pending"), 120)
     page.goto(f"{hub.url}/hub/spawn")
     expect(page.locator("#cores")).to_have_value("3")
     expect(page.locator("#walltime")).to_have_value("00:15:00")
@@ -292,7 +309,7 @@ def test_starts_soonest_fills_the_form(hub: FormHub, cluster: SlurmCluster, page
     ]
     try:
         running = wait_until(
-            lambda: cluster.admin(["squeue", "-h", "-t", "R"]).count("\n") == 4, 30
+            lambda: cluster.admin(["squeue", "-h", "-t", "R"]).count("\n") == 4, 120
         )
         assert running, cluster.admin(["squeue"])
         log_in(page, hub, "alice", "/hub/spawn?node_type=compute&walltime=00:50:00")
@@ -302,7 +319,8 @@ def test_starts_soonest_fills_the_form(hub: FormHub, cluster: SlurmCluster, page
         expect(offers.first).to_be_visible()
         words = offers.all_text_contents()
         assert any(
-            re.match(r"50 minutes on compute: in about (19|20|21) minutes$", each) for each in words
+            re.match(r"50 minutes on compute: in about (1[6-9]|2[01]) minutes$", each)
+            for each in words
         )
         short = offers.filter(has_text="on short")
         expect(short).to_have_text(re.compile(r"2 minutes on short: in about \d+ minutes"))
@@ -313,13 +331,14 @@ def test_starts_soonest_fills_the_form(hub: FormHub, cluster: SlurmCluster, page
         assert "alice" not in cluster.admin(["squeue", "-h", "-o", "%u"])
     finally:
         cluster.admin(["scancel", *ids])
-        assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 30)
+        assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 120)
 
 
 def test_everything_works_without_javascript(
     hub: FormHub, cluster: SlurmCluster, plain_page: Page
 ) -> None:
     """Preview, offers, errors and a start; the values stay through all of it."""
+    hub.begin_anew("bob")
     page = plain_page
     log_in(page, hub, "bob", "/hub/spawn")
     page.locator("#cores").fill("3")
@@ -339,7 +358,7 @@ def test_everything_works_without_javascript(
     page.get_by_role("button", name="Start server").click()
     page.wait_for_url(re.compile(r"/hub/spawn-pending/bob|/user/bob"))
     bob = hub.client("bob")
-    assert wait_until(lambda: "bob" in cluster.admin(["squeue", "-h", "-o", "%u %P"]), 30)
+    assert wait_until(lambda: "bob" in cluster.admin(["squeue", "-h", "-o", "%u %P"]), 120)
     assert "bob short" in cluster.admin(["squeue", "-h", "-o", "%u %P"])
     assert bob.stop("bob") in (202, 204)
-    assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 30)
+    assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 120)

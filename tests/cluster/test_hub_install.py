@@ -331,10 +331,10 @@ def _environment_of_the_program(root: PrivateRoot) -> dict[str, str]:
     settings = " ".join(shlex.quote(f"{name}={value}") for name, value in VARIABLES.items())
     script = f"""
         exec 3> >(env --chdir=/tmp/evil {settings} {words} >/dev/null)
-        for i in $(seq 100); do
-            pid=$(pgrep -u carol -f pangeo-hpc-hub-job) && break; sleep 0.05
+        # not the moment in which sudo is carol already, but has not begun the program yet
+        for i in $(seq 600); do
+            pid=$(pgrep -u carol -f -- ' -I .*pangeo-hpc-hub-job') && break; sleep 0.05
         done
-        sleep 0.3
         cp /proc/$pid/environ /tmp/evil/seen || true
         echo $pid
     """
@@ -465,6 +465,13 @@ class Units:
         unit = self.hub if name == "hub" else self.proxy
         self.running[name] = self.root.popen(unit, self.log)
 
+    def up(self) -> None:
+        """Start what a test that failed left down, and wait for an answer."""
+        for name in ("proxy", "hub"):
+            if name not in self.running:
+                self.start(name)
+        assert wait_until(self.answers, 120, every=0.3), tail(self.log, 80)
+
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         end(self.running.pop(name), number)
 
@@ -487,9 +494,7 @@ def units(
 ) -> Iterator[Units]:
     """Return the running hub and proxy of the units."""
     found = Units(root, tmp_path_factory.mktemp("units") / "log")
-    found.start("proxy")
-    found.start("hub")
-    assert wait_until(found.answers, 60, every=0.3), tail(found.log, 80)
+    found.up()
     yield found
     for name in list(found.running):
         found.kill(name)
@@ -551,20 +556,25 @@ def test_hub_and_proxy_outlive_each_other(
 
     All is as the units say: the account, its few rights, the secret from root's file.
     """
+    units.up()
     carol, _ = login(root, "carol", passwords["carol"])
-    assert root.within(carol.spawn, "carol") in (201, 202), carol.said
-    assert wait_until(lambda: ready(root, carol, "carol"), 90, every=0.5), tail(units.log, 80)
+    # a second try may find the server of the first
+    if not root.within(carol.server, "carol"):
+        assert root.within(carol.spawn, "carol") in (201, 202), carol.said
+    assert wait_until(lambda: ready(root, carol, "carol"), 180, every=0.5), tail(units.log, 80)
     assert root.within(carol.open, "/user/carol/lab")[0] == 200
     units.kill("hub")
     assert root.within(carol.open, "/user/carol/api")[0] == 200
     units.start("hub")
-    assert wait_until(units.answers, 60, every=0.3), tail(units.log, 80)
-    assert wait_until(lambda: ready(root, carol, "carol"), 60, every=0.5), tail(units.log, 80)
+    assert wait_until(units.answers, 120, every=0.3), tail(units.log, 80)
+    assert wait_until(lambda: ready(root, carol, "carol"), 120, every=0.5), tail(units.log, 80)
     units.kill("proxy")
     units.start("proxy")
     # a server that was just found again has its route first, and the hub's own comes later
-    assert wait_until(units.answers, 60, every=0.5), tail(units.log, 80)
-    again = wait_until(lambda: root.within(_status, carol, "/user/carol/api") == 200, 60, every=0.5)
+    assert wait_until(units.answers, 120, every=0.5), tail(units.log, 80)
+    again = wait_until(
+        lambda: root.within(_status, carol, "/user/carol/api") == 200, 120, every=0.5
+    )
     assert again, tail(units.log, 80)
     assert root.within(carol.stop, "carol") in (202, 204)
 
@@ -657,11 +667,12 @@ def test_doctor_names_what_is_wrong(
 def test_doctor_sees_a_hub_that_is_down(root: PrivateRoot, units: Units) -> None:
     """A node that does not reach the hub says so."""
     units.kill("hub")
-    found = doctor(root, code=1)
+    try:
+        found = doctor(root, code=1)
+    finally:
+        units.up()
     [problem] = [f for f in found["hub-network"] if f["severity"] == "problem"]
     assert problem["path"] == "hub.connect_url" and "hub.test" in problem["text"]
-    units.start("hub")
-    assert wait_until(units.answers, 60, every=0.3)
 
 
 # -- and back -----------------------------------------------------------------------------------

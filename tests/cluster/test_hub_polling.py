@@ -40,13 +40,19 @@ def test_one_question_per_interval_for_all_servers(
         try:
             for job in running:
                 office.follow("slurm", job, "somebody", starting=False)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while not all(str(state(poller, job)) == "running" for job in running):
                     await poller.next_answer()
-            settled = await measure(follower, cluster, poller, 2 * INTERVAL + 1)
+            settled = await measure(follower, cluster, poller, 2 * INTERVAL - 3, whole=True)
             await poller.next_answer()
-            office.follow("slurm", starting, "bob", starting=True)
-            hurried = await measure(follower, cluster, poller, INTERVAL + 1)
+            hurried = await measure(
+                follower,
+                cluster,
+                poller,
+                INTERVAL - 1,
+                whole=True,
+                begin=lambda: office.follow("slurm", starting, "bob", starting=True),
+            )
             return settled, hurried, {str(state(poller, starting))}
         finally:
             await poller.stop()

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ class SecretiveHub(HubRunner):
 
     def states(self) -> dict[str, dict[str, Any]]:
         """Return what the hub remembers of each server, by `user/server`."""
-        with sqlite3.connect(f"file:{self.state}/jupyterhub.sqlite?mode=ro", uri=True) as database:
+        with sqlite3.connect(
+            f"file:{self.state}/jupyterhub.sqlite?mode=ro", uri=True, timeout=60
+        ) as database:
             rows = database.execute(
                 "select users.name, spawners.name, spawners.state from spawners "
                 "join users on users.id = spawners.user_id"
@@ -59,9 +62,6 @@ def hub(cluster: SlurmCluster) -> Iterator[SecretiveHub]:
     ensure_hub_machine()
     with SecretiveHub(cluster, extra_config="c.SiteSpawner.end_grace = 5\n") as runner:
         yield runner
-        cluster.admin(["scancel", "--user=alice"])
-        cluster.admin(["scancel", "--user=bob"])
-        assert wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 60)
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +84,15 @@ def is_ready(browser: Browser, user: str, server: str = "") -> bool:
 def served(hub: HubRunner, browser: Browser) -> None:
     """Start alice's server, if there is none."""
     if not is_ready(browser, "alice"):
+        hub.begin_anew("alice")
         spawn(browser, "alice")
-    assert wait_until(lambda: is_ready(browser, "alice"), 60, every=0.3), tail(hub.log, 60)
+    assert wait_until(lambda: is_ready(browser, "alice"), 180, every=0.3), tail(hub.log, 60)
 
 
 def told(hub: SecretiveHub, cluster: SlurmCluster, user: str, server: str = "") -> dict[str, str]:
     """Return what a pending server of a user's will be told: the secrets of its file."""
     home = cluster.directory / "shared" / user / "state" / "hub"
-    assert wait_until(lambda: hub.states().get(f"{user}/{server}", {}).get("job"), 30)
+    assert wait_until(lambda: hub.states().get(f"{user}/{server}", {}).get("job"), 120)
     name = hub.states()[f"{user}/{server}"]["name"]
     [file] = (home / name / "private").iterdir()
     assert file.stat().st_mode & 0o077 == 0 and file.parent.stat().st_mode & 0o077 == 0
@@ -132,6 +133,7 @@ def wrong_bodies(port: int) -> list[Any]:
 
 def test_only_a_port_is_taken(hub: SecretiveHub, cluster: SlurmCluster) -> None:
     """One integer in range, with the token of a server that waits for it, and nothing else."""
+    hub.begin_anew("alice", "bob")
     alice, bob = hub.client("alice"), hub.client("bob")
     far = {"option.begin": "now+3600"}
     spawn(alice, "alice", "waits", **far)
@@ -163,7 +165,7 @@ def test_only_a_port_is_taken(hub: SecretiveHub, cluster: SlurmCluster) -> None:
     assert hub.states()["alice/waits"] == {**before["alice/waits"], "port": first}
     for browser, user in ((alice, "alice"), (bob, "bob")):
         assert browser.stop(user, "waits") in (202, 204)
-    gone = wait_until(lambda: report(hub, good, token) in (403, 409), 30)
+    gone = wait_until(lambda: report(hub, good, token) in (403, 409), 120)
     assert gone
 
 
@@ -217,19 +219,20 @@ def test_no_secret_is_where_others_look(
 
     Her server's token is in no argv, no queue, no script, no spool and no log.
     """
+    hub.begin_anew("alice")
     browser = hub.client("alice")
     with Watch(alice.uid, cluster.directory) as watch:
-        spawn(browser, "alice", **{"option.begin": "now+12"})
+        spawn(browser, "alice", **{"option.begin": "now+40"})
         secrets = told(hub, cluster, "alice")
         job = hub.states()["alice/"]["job"]
         queued = cluster.admin(["squeue", "-h", "-o", "%all"])
         queued += cluster.admin(["scontrol", "show", "job", "-dd", job])
         # whoever reports a port listens there already
-        assert wait_until(lambda: hub.states()["alice/"]["port"], 60, every=0.05)
+        assert wait_until(lambda: hub.states()["alice/"]["port"], 240, every=0.05)
         state = hub.states()["alice/"]
         with socket.create_connection(("127.0.0.1", state["port"]), 5):
             pass
-        assert wait_until(lambda: is_ready(browser, "alice"), 60, every=0.3), tail(hub.log, 60)
+        assert wait_until(lambda: is_ready(browser, "alice"), 180, every=0.3), tail(hub.log, 60)
         queued += cluster.admin(["scontrol", "show", "job", "-dd", job])
         queued += cluster.admin(["sacct", "-P", "-j", job, "--format=ALL"])
         assert browser.open("/user/alice/lab")[0] == 200
@@ -355,7 +358,36 @@ def test_a_neighbour_at_the_port_gets_nothing(
     served(hub, browser)
     assert browser.open("/user/alice/lab")[0] == 200
     state = hub.states()["alice/"]
-    hub.kill()
+    with ExitStack() as after:
+        with hub.down():
+            stop_but_not_its_job(cluster, alice, state, after)
+            heard = bob.popen(["python3", "-c", STRANGER, state["address"], str(state["port"])])
+            after.callback(heard.kill)
+            assert heard.stdout is not None
+            assert heard.stdout.readline() == "listening\n", heard.communicate()
+            left = cluster.admin(["squeue", "-h", "-j", state["job"], "-o", "%T"]).strip()
+            assert left == "RUNNING"
+        browser = hub.client("alice")
+        gone = wait_until(lambda: not is_there(browser, "alice"), 180, every=0.3)
+        assert gone, tail(hub.log, 80)
+        status, page = browser.open("/user/alice/api/status")
+        assert status in (404, 424, 503), (status, page[:500])
+        browser.open("/user/alice/lab")
+        empty = wait_until(
+            lambda: not cluster.admin(["squeue", "-h", "-j", state["job"]]).strip(), 120, every=0.5
+        )
+        assert empty, "the job without a server goes on"
+    said, _ = heard.communicate()
+    requests = [line for line in said.splitlines() if line.startswith(("GET", "POST", "HEAD"))]
+    assert requests, f"nobody asked for a proof: {said}\n{tail(hub.log, 120)}"
+    assert all("/pangeo-hpc/proof?nonce=" in line for line in requests), said
+    assert "authorization" not in said.lower() and "cookie" not in said.lower()
+
+
+def stop_but_not_its_job(
+    cluster: SlurmCluster, alice: ClusterUser, state: dict[str, Any], after: ExitStack
+) -> None:
+    """Kill alice's server; its job goes on, since its script is stopped where it waits."""
     # of this cluster's alice: other clusters may be tested at the same time
     ours = f"{cluster.directory}/shared/alice/state/hub/{state['name']}/"
     server = [
@@ -366,7 +398,6 @@ def test_a_neighbour_at_the_port_gets_nothing(
         and any(word.startswith(ours) for word in each.info["cmdline"])
     ]
     assert len(server) == 1
-    # the job goes on though its server is gone: its script is stopped where it waits
     script = server[0].parent()
     assert script is not None and script.uids().real == alice.uid
     stopped = [each for each in (script, *script.parents()) if "job.sh" in " ".join(each.cmdline())
@@ -374,37 +405,15 @@ def test_a_neighbour_at_the_port_gets_nothing(
     assert stopped, [each.cmdline() for each in (script, *script.parents())]
     for each in stopped:
         each.send_signal(signal.SIGSTOP)
+        after.callback(go_on, each)
     for each in server:
         each.kill()
-    heard = bob.popen(["python3", "-c", STRANGER, state["address"], str(state["port"])])
-    try:
-        assert heard.stdout is not None
-        assert heard.stdout.readline() == "listening\n", heard.communicate()
-        left = cluster.admin(["squeue", "-h", "-j", state["job"], "-o", "%T"]).strip()
-        assert left == "RUNNING"
-        hub.start()
-        browser = hub.client("alice")
-        gone = wait_until(lambda: not is_there(browser, "alice"), 60, every=0.3)
-        assert gone, tail(hub.log, 80)
-        status, page = browser.open("/user/alice/api/status")
-        assert status in (404, 424, 503), (status, page[:500])
-        browser.open("/user/alice/lab")
-        empty = wait_until(
-            lambda: not cluster.admin(["squeue", "-h", "-j", state["job"]]).strip(), 60, every=0.5
-        )
-        assert empty, "the job without a server goes on"
-    finally:
-        for each in stopped:
-            try:
-                each.send_signal(signal.SIGCONT)
-            except psutil.NoSuchProcess:
-                pass
-        heard.kill()
-    said, _ = heard.communicate()
-    requests = [line for line in said.splitlines() if line.startswith(("GET", "POST", "HEAD"))]
-    assert requests, f"nobody asked for a proof: {said}\n{tail(hub.log, 120)}"
-    assert all("/pangeo-hpc/proof?nonce=" in line for line in requests), said
-    assert "authorization" not in said.lower() and "cookie" not in said.lower()
+
+
+def go_on(process: psutil.Process) -> None:
+    """Let a stopped process go on, if it is still there."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGCONT)
 
 
 def is_there(browser: Browser, user: str) -> bool:
@@ -417,16 +426,20 @@ def test_a_route_ends_with_the_walltime_without_news(
     hub: SecretiveHub, cluster: SlurmCluster
 ) -> None:
     """With the scheduler down past the walltime, the server and its route are given up."""
+    hub.begin_anew("alice")
     browser = hub.client("alice")
-    options = {"node_type": "short", "cores": "1", "memory": "1 GiB"}
+    # long enough for a server to come up on a busy machine
+    options = {"node_type": "short", "walltime": "00:02:00", "cores": "1", "memory": "1 GiB"}
     assert browser.spawn("alice", "brief", options) in (201, 202), browser.said
-    assert wait_until(lambda: is_ready(browser, "alice", "brief"), 60, every=0.3), tail(hub.log, 60)
+    assert wait_until(lambda: is_ready(browser, "alice", "brief"), 110, every=0.3), tail(
+        hub.log, 60
+    )
     ends = hub.states()["alice/brief"]["ends"]
     cluster.stop_controller()
     try:
-        assert wait_until(lambda: time.time() > ends - 5, 120, every=0.5)
+        assert wait_until(lambda: time.time() > ends - 5, 180, every=0.5)
         assert is_ready(browser, "alice", "brief")
-        over = wait_until(lambda: not is_ready(browser, "alice", "brief"), 60, every=0.5)
+        over = wait_until(lambda: not is_ready(browser, "alice", "brief"), 120, every=0.5)
         assert over, tail(hub.log, 60)
         assert time.time() >= ends + 5
         assert browser.open("/user/alice/brief/api/status")[0] in (404, 424, 503)

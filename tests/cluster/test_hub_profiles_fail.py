@@ -31,21 +31,22 @@ def test_jobs_that_fail(hub: HubRunner, cluster: SlurmCluster) -> None:
 
     The log of the first is shown until then, and that of the second from then on.
     """
+    hub.begin_anew("alice")
     alice = hub.client("alice")
     assert alice.spawn("alice", "up", {"node_type": "hungry"}) in (201, 202), alice.said
-    later = {"node_type": "hungry", "option.begin": "now+20"}
+    later = {"node_type": "hungry", "option.begin": "now+3000"}
     assert alice.spawn("alice", "down", later) in (201, 202), alice.said
     job = Stream(alice, "alice", "down").job()
-    assert wait_until(lambda: FAILED in page(alice, "up"), 90), tail(hub.log, 60)
+    assert wait_until(lambda: FAILED in page(alice, "up"), 180), tail(hub.log, 60)
     check(page(alice, "up"))
     assert f"&lt;b&gt;{MARK}&lt;/b&gt;" in page(alice, "up")
     assert FAILED in alice.open("/hub/home")[1]
 
-    hub.kill()
-    known(cluster, job)
-    hub.start()
+    with hub.down():
+        cluster.admin(["scontrol", "update", f"jobid={job}", "starttime=now"])
+        known(cluster, job)
     alice = hub.client("alice")
-    assert wait_until(lambda: FAILED in page(alice, "down"), 60), tail(hub.log, 60)
+    assert wait_until(lambda: FAILED in page(alice, "down"), 120), tail(hub.log, 60)
     for name in ("up", "down"):
         check(page(alice, name))
     assert job in page(alice, "down")
@@ -66,22 +67,27 @@ def check(text: str) -> None:
 
 def test_login_servers_that_fail(hub: HubRunner, cluster: SlurmCluster) -> None:
     """The end of a small server is told as well; the way on is a job with more memory."""
+    hub.begin_anew("alice")
     alice = hub.client("alice")
     words = "needed more memory than the 40 MiB it had"
     assert alice.spawn("alice", "", {"profile": "login"}) in (201, 202), alice.said
-    assert wait_until(lambda: words in page(alice, ""), 60), tail(hub.log, 60)
+    assert wait_until(lambda: words in page(alice, ""), 120), tail(hub.log, 60)
     assert as_a_job(alice) == {"profile": ["batch"], "node_type": ["short"], "memory": ["256 MiB"]}
 
-    assert alice.spawn("alice", "", {"profile": "login"}) in (201, 202), alice.said
     queue = cluster.directory / "shared/alice/state/localqueue"
+
+    def begun() -> set[str]:
+        return {path.parent.name for path in queue.glob("*/*/state.json")}
+
+    before, new = begun(), set[str]()
+    assert alice.spawn("alice", "", {"profile": "login"}) in (201, 202), alice.said
     # begun: a job that just came would wait until the hub asks for it again
-    until(lambda: list(queue.glob("*/2/state.json")))
-    hub.kill()
-    ended = queue / "ended/2/state.json"
-    until(lambda: ended.exists() and "OUT_OF_MEMORY" in ended.read_text())
-    hub.start()
+    until(lambda: new.update(begun() - before) or new)
+    with hub.down():
+        ended = queue / "ended" / new.pop() / "state.json"
+        until(lambda: ended.exists() and "OUT_OF_MEMORY" in ended.read_text())
     alice = hub.client("alice")
-    assert wait_until(lambda: words in page(alice, ""), 60), tail(hub.log, 60)
+    assert wait_until(lambda: words in page(alice, ""), 120), tail(hub.log, 60)
     assert as_a_job(alice)["profile"] == ["batch"]
 
 

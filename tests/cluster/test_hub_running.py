@@ -18,14 +18,14 @@ from pangeo_hpc.hub import idle
 from tests.browser import Browser as Notebook
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.hub import AT_ONCE, Browser, HubRunner, end_all_jobs, ensure_hub_machine
+from tests.cluster.hub import AT_ONCE, Browser, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
-AFTER = 25.0
+AFTER = 45.0
 # What an open window asks again and again.
 POLLED = ("/api/kernels", "/api/contents", "/pangeo-hpc/time-left")
-SMALL = {"node_type": "compute", "cores": 2, "memory": "1500 MiB"}
+SMALL = {"node_type": "compute", "cores": 2, "memory": "1500 MiB", "walltime": "00:30:00"}
 
 # Each works until its file is there. None of them prints anything meanwhile.
 BUSY = """\
@@ -66,34 +66,51 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
 
 def test_the_time_left_is_that_of_the_job(hub: HubRunner, cluster: SlurmCluster) -> None:
     """Server and home page tell the end that Slurm has, also after an operator changed it."""
+    hub.begin_anew("alice")
     alice = hub.client("alice")
     server = started(hub, alice, "timed")
     keep = Work(server, BUSY.format(file="/nowhere"))
+
+    def knows() -> bool:
+        told = server.ask("/pangeo-hpc/time-left")
+        return isinstance(told, dict) and told["ends"] is not None
+
+    assert wait_until(knows, 60, every=0.5), server.ask("/pangeo-hpc/time-left")
+    asked = time.time()
     told = server.ask("/pangeo-hpc/time-left")
-    assert isinstance(told, dict), told
+    assert asked - 5 < told["now"] < time.time() + 5
     job = told["job"]
     assert told["node"] in ("c1", "c2", "c3", "c4") and told["node_type"] == "compute"
     assert abs(told["ends"] - end_of(cluster, job)) <= 2
-    assert abs(told["now"] - time.time()) < 5
     assert server.ask("/pangeo-hpc/time-left", token="x" * 32) == 403
-    _, page = alice.open("/hub/home")
-    for words in (f"<td>{job}</td>", "<td>running</td>", f"<td>{told['node']}</td>", "9 min"):
-        assert words in page, page
-    cluster.admin(["scontrol", "update", f"JobId={job}", "TimeLimit=7"])
+    for words in (f"<td>{job}</td>", "<td>running</td>", f"<td>{told['node']}</td>"):
+        assert words in home(alice, told["ends"]), words
+    cluster.admin(["scontrol", "update", f"JobId={job}", "TimeLimit=15"])
     end = end_of(cluster, job)
     assert end < told["ends"] - 100
 
     def follows() -> bool:
         return abs(server.ask("/pangeo-hpc/time-left")["ends"] - end) <= 2
 
-    assert wait_until(follows, 30, every=0.5), server.ask("/pangeo-hpc/time-left")
-    assert ">6 min<" in alice.open("/hub/home")[1]
+    assert wait_until(follows, 60, every=0.5), server.ask("/pangeo-hpc/time-left")
+    home(alice, end)
     keep.close()
     assert alice.stop("alice", "timed") in (202, 204)
 
 
+def home(browser: Browser, end: float) -> str:
+    """Return the home page, which tells the minutes that are left until then."""
+    before = time.time()
+    page = browser.open("/hub/home")[1]
+    # the hub may know the end by two seconds more or less
+    left = {int(end - each) // 60 for each in (before - 2, time.time() + 2)}
+    assert any(f">{minutes} min<" in page for minutes in left), (left, page)
+    return page
+
+
 def test_a_dashboard_reaches_its_owner_and_nobody_else(hub: HubRunner) -> None:
     """Dask's own link leads through the hub to the dashboard, for alice and not for bob."""
+    hub.begin_anew("alice")
     alice, bob = hub.client("alice"), hub.client("bob")
     work = Work(started(hub, alice, "board"), DASHBOARD)
     link = work.printed().strip()
@@ -107,6 +124,7 @@ def test_a_dashboard_reaches_its_owner_and_nobody_else(hub: HubRunner) -> None:
     assert alice.stop("alice", "board") in (202, 204)
 
 
+@pytest.mark.timeout(1200)
 def test_only_servers_in_which_nothing_works_are_stopped(
     hub: HubRunner, cluster: SlurmCluster, alice: ClusterUser, request: pytest.FixtureRequest
 ) -> None:
@@ -114,22 +132,21 @@ def test_only_servers_in_which_nothing_works_are_stopped(
 
     They do until they end, and what a stop gives back is written down.
     """
+    hub.begin_anew("alice")
     browser = hub.client("alice")
-    names = ("busy", "dask", "shell", "quiet")
     file = str(alice.shared / "enough")
-    begin_anew(hub, browser, cluster, file)
+    Path(file).unlink(missing_ok=True)
     journal = hub.state / idle.JOURNAL
     before = len(idle.read(journal))
 
     def given_back() -> list[idle.GivenBack]:
         return list(idle.read(journal)[before:])
 
-    for name in names:
-        assert browser.spawn("alice", name, SMALL) in (201, 202), browser.said
+    # one after the other: each has its work before it was idle for too long
     request.addfinalizer(Work(started(hub, browser, "busy"), BUSY.format(file=file)).close)
     request.addfinalizer(Work(started(hub, browser, "dask"), DASK.format(file=file)).close)
     request.addfinalizer(Terminal(started(hub, browser, "shell"), SHELL.format(file=file)).close)
-    servers = {name: server_of(hub, browser, name) for name in names}
+    servers = {name: server_of(hub, browser, name) for name in ("busy", "dask", "shell")}
     begun = time.monotonic()
     expected = {
         "busy": "a kernel is busy (python3)",
@@ -140,11 +157,13 @@ def test_only_servers_in_which_nothing_works_are_stopped(
     def seen() -> bool:
         return all(working(servers[name]) == [words] for name, words in expected.items())
 
-    assert wait_until(seen, 60, every=0.5), (
+    assert wait_until(seen, 120, every=0.5), (
         {name: working(servers[name]) for name in expected},
         tail(hub.log, 80),
     )
 
+    # its idle time begins when all others work
+    servers["quiet"] = started(hub, browser, "quiet")
     answered: dict[str, list[float]] = {path: [] for path in POLLED}
 
     def quiet_is_gone() -> bool:
@@ -153,14 +172,14 @@ def test_only_servers_in_which_nothing_works_are_stopped(
                 moments.append(time.time())
         return bool(given_back())
 
-    assert wait_until(quiet_is_gone, AFTER + 40, every=1), tail(hub.log, 60)
+    assert wait_until(quiet_is_gone, AFTER + 90, every=1), tail(hub.log, 60)
     (quiet,) = given_back()
     assert quiet.server == "quiet"
     # what was asked, and answered, in the very seconds that counted as idle; its last word is older
     first, last = quiet.time - quiet.idle_seconds, quiet.time - 5
     assert all(any(first < each < last for each in found) for found in answered.values()), answered
     assert not (browser.server("alice", "quiet") or {}).get("ready")
-    assert jobs(cluster, "alice") == 3
+    assert wait_until(lambda: jobs(cluster, "alice") == 3, 60)
     # with none of its work seen, each of the others would be gone by then
     rest = begun + AFTER + 25 - time.monotonic()
     assert not wait_until(lambda: jobs(cluster, "alice") < 3, max(rest, 5), every=1), tail(
@@ -168,14 +187,14 @@ def test_only_servers_in_which_nothing_works_are_stopped(
     )
     assert all(browser.server("alice", name)["ready"] for name in expected)  # type: ignore[index]
     Path(file).touch()
-    assert wait_until(lambda: jobs(cluster, "alice") == 0, AFTER + 60, every=1), tail(hub.log, 60)
-    assert wait_until(lambda: len(given_back()) == 4, 20), tail(hub.log, 60)
+    assert wait_until(lambda: jobs(cluster, "alice") == 0, AFTER + 120, every=1), tail(hub.log, 60)
+    assert wait_until(lambda: len(given_back()) == 4, 60), tail(hub.log, 60)
     assert journal.stat().st_mode & 0o777 == 0o600
     for entry in given_back():
         assert (entry.user, entry.cores, entry.node_type) == ("alice", 2, "compute")
-        assert AFTER <= entry.idle_seconds < AFTER + 15
-        assert 2 * 400 / 3600 < entry.core_hours < 2 * 600 / 3600
-    assert {entry.server for entry in given_back()} == set(names)
+        assert AFTER <= entry.idle_seconds < AFTER + 30
+        assert 2 * 400 / 3600 < entry.core_hours < 2 * 1800 / 3600
+    assert {entry.server for entry in given_back()} == set(servers)
     told = json.loads(status(hub, "--json"))["given_back"]
     hours = sum(entry.core_hours for entry in idle.read(journal))
     assert (told["days"], told["servers"]) == (30, before + 4)
@@ -186,22 +205,7 @@ def status(hub: HubRunner, *words: str) -> str:
     """Return what `hub status` tells root."""
     program = f"{machine.VENV}/bin/pangeo-hpc"
     argv = [program, "--site", hub.site_file, "hub", "status", "--state", hub.state, *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def begin_anew(hub: HubRunner, browser: Browser, cluster: SlurmCluster, file: str) -> None:
-    """End all servers of alice's, and forget that work was enough: of a try before this one."""
-    Path(file).unlink(missing_ok=True)
-
-    def none_runs() -> bool:
-        left = browser.json("/hub/api/users/alice")["servers"]
-        for name in left:
-            # one that is still starting is asked again
-            browser.stop("alice", name)
-        return not left
-
-    assert wait_until(none_runs, 90, every=1), tail(hub.log, 60)
-    end_all_jobs(cluster)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 # -- what a person does ------------------------------------------------------------------------
@@ -215,7 +219,7 @@ def started(hub: HubRunner, browser: Browser, name: str) -> Notebook:
     def ready() -> bool:
         return bool((browser.server("alice", name) or {}).get("ready"))
 
-    assert wait_until(ready, 90, every=0.5), tail(hub.log, 60)
+    assert wait_until(ready, 180, every=0.5), tail(hub.log, 60)
     return server_of(hub, browser, name)
 
 
@@ -234,7 +238,7 @@ class Work:
         self.channels = websocket.create_connection(
             f"ws://{server.place}/api/kernels/{kernel['id']}/channels",
             header=[f"Authorization: token {server.token}"],
-            timeout=60,
+            timeout=180,
         )
         self.mark = uuid.uuid4().hex
         header = {"msg_id": self.mark, "msg_type": "execute_request", "username": "", "session": ""}
@@ -268,7 +272,7 @@ class Terminal:
         self.channel = websocket.create_connection(
             f"ws://{server.place}/terminals/websocket/{made['name']}",
             header=[f"Authorization: token {server.token}"],
-            timeout=60,
+            timeout=180,
         )
         self.channel.send(json.dumps(["stdin", line]))
 

@@ -17,7 +17,7 @@ NODE_TYPES = """\
   brief: {queue: compute, cores: 1, memory: 500 MiB, walltime: "00:10:00",
     setup: ["sleep 2", "/opt/is-not-there/bin/python"]}
 """
-AFTER = 40
+AFTER = 50
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
 
 def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
     """Form, waiting page with its reason and advice, cancelling and failure speak it."""
+    hub.begin_anew("alice")
     log_in(page, hub, "alice", then="/hub/spawn/alice/warten")
     expect(page.get_by_role("heading", name="Server warten starten")).to_be_visible()
     expect(page.locator("#node_type-compute-facts")).to_contain_text(
@@ -61,11 +62,11 @@ def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
     page.get_by_role("button", name="Abbrechen").click()
     page.get_by_role("button", name="Ja, den Auftrag abbrechen").click()
     gone = page.get_by_role("heading", name="nicht mehr in der Warteschlange")
-    expect(gone).to_be_visible(timeout=60_000)
+    expect(gone).to_be_visible(timeout=120_000)
 
     page.goto(hub.url + hub.waiting_page("kaputt", node_type="brief"))
     heading = page.get_by_role("heading", name="Ihr Server ist nicht gestartet")
-    expect(heading).to_be_visible(timeout=60_000)
+    expect(heading).to_be_visible(timeout=120_000)
     expect(page.locator(".pangeo-failure")).to_contain_text("fehlt auf dem Knoten")
     expect(page.locator(".pangeo-failure")).to_contain_text("gescheitert")
     picture(page, "german-failure")
@@ -73,18 +74,19 @@ def test_the_pages_of_the_hub(hub: HubRunner, page: Page) -> None:
 
 def test_jupyterlab(hub: HubRunner, page: Page) -> None:
     """Status bar, warning and the word before a stop are those of the site's one file."""
+    hub.begin_anew("alice")
     browser = hub.client("alice")
     assert browser.spawn("alice", options={"node_type": "compute", "cores": 2}) in (201, 202)
 
     def ready() -> bool:
         return bool((browser.server("alice") or {}).get("ready"))
 
-    assert wait_until(ready, 120, every=0.5), tail(hub.log, 60)
+    assert wait_until(ready, 180, every=0.5), tail(hub.log, 60)
     log_in(page, hub, "alice")
-    expect(page.locator("td[data-ends]")).to_have_text(re.compile(r"^[789] Min\.$"))
+    expect(page.locator("td[data-ends]")).to_have_text(re.compile(r"^[6-9] Min\.$"))
     page.goto(f"{hub.url}/user/alice/lab", wait_until="commit")
     item = page.locator("[data-pangeo-hpc=time-left]")
-    expect(item).to_have_text(re.compile(r"^noch [5-9] Min\.$"), timeout=90_000)
+    expect(item).to_have_text(re.compile(r"^noch [5-9] Min\.$"), timeout=120_000)
     expect(item).to_have_attribute("title", re.compile(r"^Auftrag \d+ auf \S+ endet um \d\d:\d\d$"))
     expect(item).to_have_attribute("lang", "de")
     toasts = page.locator(".jp-Notification-Toast-warning")
@@ -93,7 +95,7 @@ def test_jupyterlab(hub: HubRunner, page: Page) -> None:
     )
     picture(page, "german-lab")
     idle = toasts.filter(has_text=re.compile(r"Seit \d+ Sekunden ist hier nichts gelaufen"))
-    expect(idle).to_have_count(1, timeout=(AFTER + 30) * 1000)
+    expect(idle).to_have_count(1, timeout=(AFTER + 60) * 1000)
     picture(page, "german-lab-idle")
     page.get_by_role("button", name="Weiterlaufen lassen").click()
     expect(idle).to_have_count(0)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -14,7 +15,7 @@ from tests.cluster.slurm import SlurmCluster
 
 NODE_TYPES = """\
   brief: {queue: compute, cores: 1, memory: 500 MiB, max_memory: 2 GiB, walltime: "00:10:00",
-    setup: ["sleep 4", "/opt/is-not-there/bin/python"]}
+    setup: ["until [ -e GO_ON ]; do sleep 1; done", "/opt/is-not-there/bin/python"]}
 """
 # what stands in for the desktop: a page's notes are kept where the test finds them
 DESKTOP = """
@@ -34,7 +35,7 @@ window.Notification = class {
 };
 """
 # How long a server that runs may be silent; time in the queue does not count.
-PATIENCE = 60
+PATIENCE = 90
 WAITS = {"node_type": "compute", "cores": 1, "memory": "1 GiB"}
 
 
@@ -44,8 +45,14 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     ensure_hub_machine()
     config = AT_ONCE
     config += f"c.SiteSpawner.report_timeout = {PATIENCE}\n"
-    with HubRunner(cluster, extra_node_types=NODE_TYPES, extra_config=config) as runner:
+    types = NODE_TYPES.replace("GO_ON", str(go_on(cluster)))
+    with HubRunner(cluster, extra_node_types=types, extra_config=config) as runner:
         yield runner
+
+
+def go_on(cluster: SlurmCluster) -> Path:
+    """Return the file that a server of the node type `brief` waits for before it fails."""
+    return cluster.directory / "go-on"
 
 
 def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
@@ -54,6 +61,7 @@ def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
     It waited longer than a server that runs may be silent: time in the queue does not count.
     Nothing is asked of the desktop before its button is pressed, and a reload changes nothing.
     """
+    hub.begin_anew("alice")
     page.add_init_script(DESKTOP)
     log_in(page, hub, "alice")
     page.goto(
@@ -65,11 +73,11 @@ def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
     assert line.get_attribute("aria-live") == "polite"
     expect(page.locator("#waiting-words")).to_contain_text("BeginTime")
     expect(page.locator("#waiting-estimated")).to_contain_text(
-        re.compile(r"in (1 minute|\d+ seconds)")
+        re.compile(r"in (\d+ minutes?|\d+ seconds)")
     )
     first = page.locator("#waiting-elapsed").inner_text()
     expect(page.locator("#waiting-elapsed")).not_to_have_text(first)
-    expect(page).to_have_title(re.compile(r"^Waiting 0:00"))
+    expect(page).to_have_title(re.compile(r"^Waiting 0:0"))
     assert barriers(page) == []
     picture(page, "waiting", WIDE)
     picture(page, "waiting", NARROW, dark=True)
@@ -82,19 +90,23 @@ def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
     expect(page.locator("#waiting-told")).to_contain_text("will tell you")
     # where the hub sends its user to; what JupyterLab does there is not of interest here
     page.route("**/user/alice/ready/**", lambda route: route.abort())
-    page.wait_for_url(re.compile(r".*/user/alice/ready/.*"), timeout=180_000)
+    page.wait_for_url(re.compile(r".*/user/alice/ready/.*"), timeout=360_000)
     assert page.evaluate("sessionStorage.getItem('note')") == "Your server is ready."
     hub.client("alice").stop("alice", "ready")
 
 
-def test_a_failure_with_its_way_on(hub: HubRunner, page: Page) -> None:
+def test_a_failure_with_its_way_on(hub: HubRunner, cluster: SlurmCluster, page: Page) -> None:
     """The diagnosis takes the place of the waiting, is announced by title and note, and stays."""
+    hub.begin_anew("alice")
+    go_on(cluster).unlink(missing_ok=True)
     page.add_init_script(DESKTOP)
     log_in(page, hub, "alice")
     page.goto(hub.url + hub.waiting_page("broken", node_type="brief"))
     page.get_by_role("button", name="Tell me when it is ready").click()
+    expect(page.locator("#waiting-told")).to_contain_text("will tell you")
+    go_on(cluster).touch()
     heading = page.get_by_role("heading", name="Your server did not start")
-    expect(heading).to_be_visible(timeout=60_000)
+    expect(heading).to_be_visible(timeout=120_000)
     expect(page).to_have_title(re.compile(r"^Failed"))
     assert page.evaluate("window.notes") == ["Your server did not start"]
     assert page.evaluate("document.activeElement.id") == "waiting-title"
@@ -128,6 +140,7 @@ def test_a_failure_with_its_way_on(hub: HubRunner, page: Page) -> None:
 
 def test_cancel(hub: HubRunner, cluster: SlurmCluster, page: Page) -> None:
     """A question comes first; then the job is gone from the queue, and the page says so."""
+    hub.begin_anew("alice")
     log_in(page, hub, "alice")
     page.goto(hub.url + hub.waiting_page("cancelled", **WAITS, **{"option.begin": "now+600"}))
     expect(page.locator("#waiting-job")).to_have_text(re.compile(r"\d+"))
@@ -139,18 +152,20 @@ def test_cancel(hub: HubRunner, cluster: SlurmCluster, page: Page) -> None:
     assert job in queue(cluster)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Yes, cancel the job").click()
-    expect(page.get_by_role("heading", name="gone from the queue")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="gone from the queue")).to_be_visible(timeout=120_000)
     assert job not in queue(cluster)
     assert barriers(page) == []
     page.reload()
     expect(page.get_by_role("heading", name="The start was cancelled")).to_be_visible()
 
 
-def test_without_javascript(hub: HubRunner, plain_page: Page) -> None:
+def test_without_javascript(hub: HubRunner, cluster: SlurmCluster, plain_page: Page) -> None:
     """What the hub sends is whole in itself, and is loaded again until it is the failure.
 
     A browser under test does not look into <noscript>, so this one is told to load it.
     """
+    hub.begin_anew("alice")
+    go_on(cluster).unlink(missing_ok=True)
     page = plain_page
     log_in(page, hub, "alice")
     page.goto(hub.url + hub.waiting_page("plain", node_type="brief"))
@@ -158,8 +173,9 @@ def test_without_javascript(hub: HubRunner, plain_page: Page) -> None:
     expect(page.locator("#waiting-estimated")).to_contain_text("not known")
     head = page.content().partition("</head>")[0]
     assert re.search(r'<noscript>\s*<meta http-equiv="refresh" content="5">', head), head
+    go_on(cluster).touch()
     heading = page.get_by_role("heading", name="Your server did not start")
-    assert wait_until(lambda: page.reload() and heading.is_visible(), 60, every=1)
+    assert wait_until(lambda: page.reload() and heading.is_visible(), 120, every=1)
     expect(page.locator(".pangeo-failure pre")).to_contain_text("is-not-there")
 
 
@@ -167,20 +183,20 @@ def test_the_hub_goes_away_and_comes_back(
     hub: HubRunner, cluster: SlurmCluster, page: Page
 ) -> None:
     """A page that was open while the hub was started anew goes on by itself, with one line."""
+    hub.begin_anew("alice")
     log_in(page, hub, "alice")
     page.goto(hub.url + hub.waiting_page("again", **WAITS, **{"option.begin": "now+600"}))
     line = page.locator("#waiting-line")
     expect(line).to_contain_text("waits in the queue compute")
     before = line.inner_text()
-    hub.kill()
-    expect(page.locator("#waiting-lost")).to_be_visible(timeout=60_000)
-    hub.start()
-    expect(page.locator("#waiting-lost")).to_be_hidden(timeout=60_000)
+    with hub.down():
+        expect(page.locator("#waiting-lost")).to_be_visible(timeout=120_000)
+    expect(page.locator("#waiting-lost")).to_be_hidden(timeout=120_000)
     expect(line).to_have_text(before)
     job = page.locator("#waiting-job").inner_text()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Yes, cancel the job").click()
-    expect(page.get_by_role("heading", name="gone from the queue")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="gone from the queue")).to_be_visible(timeout=120_000)
     assert job not in queue(cluster)
 
 
