@@ -60,7 +60,7 @@ class Outcome:
 # "stock", the network interface, and as JSON the seconds of a task, the seconds that a workload may
 # take, the seconds in the queue, and the numbers of tasks.
 SESSION = """\
-import json, subprocess, sys, time
+import json, os, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 import pangeo_hpc
@@ -91,7 +91,8 @@ def accounted(name):
     return [row.split("|")[1] for row in rows if row.startswith(f"{name}-")]
 
 def workload(processes, tasks):
-    name = f"{kind}{processes}x{tasks}"
+    # no name twice: jobs are counted by it, and a second try must not count those of the first
+    name = f"{kind}{processes}x{tasks}p{os.getpid()}"
     with start(processes, name) as cluster:
         cluster.adapt(minimum=0, maximum_jobs=4)
         starts = Path.cwd() / f"{name}.starts"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.daemons import wait_until
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
@@ -90,3 +91,13 @@ def jobs_of(user: ClusterUser, *more: str) -> dict[str, str]:
     """Return the user's jobs, each element of an array by itself, and their states."""
     words = ["squeue", "--noheader", "--me", "--array", "--format=%i %T", *more]
     return dict(row.split() for row in user.run(words).stdout.splitlines())
+
+
+def all_gone(user: ClusterUser, seconds: float) -> None:
+    """Fail if the user's jobs do not go by themselves; a second try does not meet them."""
+    if wait_until(lambda: not jobs_of(user), seconds, every=0.5):
+        return
+    left = jobs_of(user)
+    user.run(["scancel", "--me"])
+    wait_until(lambda: not jobs_of(user), 60, every=0.5)
+    raise AssertionError(f"jobs are left: {left}")

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.dask_rig import all_gone
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
+from tests.cluster.test_dask import told as accounted
 from tests.cluster.users import ClusterUser
 
 PYTHON = f"{VENV}/bin/python"
@@ -42,12 +43,19 @@ tasks = [client.submit(hold, workers=[address]) for address in client.run(os.get
 time.sleep(1)
 """
 
+# Is killed soon after the last moment that it tells.
+GROWS = """\
+data = []
+while True:
+    data.append(os.urandom(1 << 20) * 64)
+    tell(at=time.time())
+"""
 ENDS = {
     "by itself": ("", 0),
     "exception": ("raise RuntimeError('boom')", 1),
     "killed": ("os.kill(os.getpid(), 9)", 137),
     # of a job out of memory Slurm tells a signal, 125, and no exit code
-    "memory": ("data = []\nwhile True:\n    data.append(os.urandom(1 << 20) * 64)", 0),
+    "memory": (GROWS, 0),
 }
 
 
@@ -55,19 +63,12 @@ ENDS = {
 def no_job_left(alice: ClusterUser) -> Iterator[None]:
     """Fail a test that leaves jobs. What was killed by force leaves what it spilled."""
     yield
-    deadline = time.monotonic() + 20
-    while jobs(alice) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not jobs(alice)
+    all_gone(alice, 20)
     clusters = alice.shared / "state" / "clusters"
     for log in clusters.rglob("*.log"):
         for place in re.findall(r"Local Directory: (/tmp/dask-[^/\s]+)", log.read_text()):
             shutil.rmtree(place, ignore_errors=True)
     shutil.rmtree(clusters, ignore_errors=True)
-
-
-def jobs(user: ClusterUser) -> str:
-    return user.run(["squeue", "--noheader", "--me", "--format=%A %T"]).stdout
 
 
 def job(
@@ -91,8 +92,7 @@ def job(
 
 def ended(user: ClusterUser, number: str) -> tuple[str, float]:
     """Return a job's state and the moment of its end, as the accounting tells them."""
-    words = ["sacct", "-X", "-n", "-P", "-j", number, "--format=State,End"]
-    state, moment = user.run(words).stdout.strip().split("|")
+    state, moment = accounted(user, number, "State", "End")
     return state, datetime.fromisoformat(moment).timestamp()
 
 
@@ -165,6 +165,9 @@ for address in [address for address, host in hosts.items() if host == lost]:
     client.run(end, workers=[address], on_error="ignore")
 while len(client.scheduler_info(n_workers=-1)["workers"]) > 2 * len(hosts) // 3:
     time.sleep(0.3)
+# srun may be slow to say so
+while not any(f"node {lost}: " in text for text in cluster._said):
+    time.sleep(0.3)
 time.sleep(3)
 hosts = sorted(set(client.run(lambda: os.uname().nodename).values()))
 tell(lost=lost, left=hosts, total=client.submit(sum, [1, 2]).result(30))
@@ -209,7 +212,7 @@ cluster.scale(0)
 tell(left=len(client.scheduler_info(n_workers=-1)["workers"]))
 time.sleep(2)
 cluster.scale(number)
-cluster.wait_for_workers(number, timeout=90)
+cluster.wait_for_workers(number, timeout=150)
 tell(hosts=sorted(set(client.run(lambda: os.uname().nodename).values())))
 cluster.close()
 """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def environment(prefix: Path, *packages: str) -> Path:
 def site(cli: CommandLine) -> Path:
     """Return a site that has environments: with another version, and with one package more."""
     top = cli.user.cluster.directory / "environments"
+    shutil.rmtree(top, ignore_errors=True)  # of a first try
     top.mkdir()
     places = {
         "other": environment(top / "other", OTHER),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.daemons import wait_until
-from tests.cluster.dask_rig import jobs_of, session
+from tests.cluster.dask_rig import all_gone, jobs_of, session
 from tests.cluster.face import Cluster
 from tests.cluster.polling import JOB_QUERIES
 from tests.cluster.sites import CommandLine
@@ -74,7 +74,7 @@ def nothing_left(alice: ClusterUser) -> Iterator[None]:
     for log in (alice.shared / "state" / "clusters").rglob("*.log"):
         for spill in re.findall(r"Local Directory: (/tmp/dask-[^/\s]+)", log.read_text()):
             shutil.rmtree(spill, ignore_errors=True)
-    assert wait_until(lambda: not jobs_of(alice), 60, every=0.5), jobs_of(alice)
+    all_gone(alice, 60)
 
 
 def rpcs(cluster: Cluster, *names: str) -> int:
@@ -173,8 +173,8 @@ def test_a_job_that_somebody_cancelled(cli: CommandLine, site: Path, cluster: Cl
     with session(cli, site, REPLACED) as python:
         ids = python.told()
         python.told()
-        cluster.admin(["scancel", ids[1]])
         before = rpcs(cluster, *SUBMIT)
+        cluster.admin(["scancel", ids[1]])
         python.go()
         assert python.told() == 3
         rows = python.told()
@@ -200,7 +200,7 @@ def test_a_node_that_fails(cli: CommandLine, site: Path, cluster: Cluster) -> No
             rows = dict(python.told())
         finally:
             # the node comes back by itself, its slurmd is well
-            assert wait_until(lambda: "down" not in cluster.node_states()[node], 60)
+            assert wait_until(lambda: "down" not in cluster.node_states()[node], 120)
         assert rows[ids[1]] == "node fail"
         assert list(rows.values()).count("running") == 2
         python.end()

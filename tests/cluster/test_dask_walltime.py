@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tests.cluster.daemons import wait_until
+from tests.cluster.dask_rig import all_gone
 from tests.cluster.face import Cluster
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
-from tests.cluster.test_dask import queue, rest, told
+from tests.cluster.test_dask import queue, told
 from tests.cluster.users import ClusterUser
 
 PYTHON = f"{VENV}/bin/python"
@@ -54,16 +55,19 @@ with pangeo_hpc.start_cluster("short", workers=2, walltime="00:01:00", name="liv
         made = [client.submit(make, number, 0.5) for number in range(40)]
         distributed.wait(made)
         extra = []
-        while len(cluster.jobs) < 8 or len(client.scheduler_info()["workers"]) < 2:
+        while (
+            sum(job.state.ended for job in cluster.jobs) < 6
+            or len(client.scheduler_info()["workers"]) < 2
+        ):
             # something is always running when a worker has to go
             extra.append(client.submit(make, 1000 + len(extra), 2))
             distributed.wait(extra[-1])
             extra[-1:] = [client.submit(use, extra[-1], 1000 + len(extra) - 1)]
         finish(client, made)
-    tell("jobs", [[job.id, str(job.state), job.exit_code] for job in cluster.jobs])
+    tell("ended", [job.id for job in cluster.jobs if job.state.ended])
 """
 
-# The same with two processes in each job, once.
+# The same with two processes in each job, once. Four must be there before the first has to go.
 PAIRS = """
 with pangeo_hpc.start_cluster("pairs", workers=4, name="pairs") as cluster:
     with cluster.get_client() as client:
@@ -84,11 +88,11 @@ with pangeo_hpc.start_cluster("pairs", workers=4, name="pairs") as cluster:
 
 PAIR = """\
   pairs:
-    description: Two worker processes for a minute
+    description: Two worker processes for two minutes
     queue: short
     cores: 2
     memory: 2 GiB
-    walltime: "00:01:00"
+    walltime: "00:02:00"
     interface: {interface}
     dask: {{processes: 2, threads: 1}}
 scratch:
@@ -105,7 +109,9 @@ with pangeo_hpc.start_cluster(
         distributed.wait(made)
         first = client.run(os.getpid)
         distributed.wait([client.submit(make, 1000)])
-        while len(cluster.jobs) < 2 or client.run(os.getpid) in ({}, first):
+        while len(cluster.jobs) < 2 or client.run(os.getpid, on_error="ignore") in (
+            {}, first
+        ):
             time.sleep(1)
         finish(client, made)
     tell("jobs", [[job.id, str(job.state), job.exit_code] for job in cluster.jobs])
@@ -166,7 +172,7 @@ def no_job_left(alice: ClusterUser) -> Iterator[None]:
     """Fail a test that leaves jobs."""
     (alice.shared / "starts").unlink(missing_ok=True)
     yield
-    rest(alice, 20)
+    all_gone(alice, 20)
 
 
 def run(cli: CommandLine, text: str, seconds: float, site: Path | None = None) -> dict[str, Any]:
@@ -194,9 +200,8 @@ def test_three_generations(cli: CommandLine, alice: ClusterUser) -> None:
     assert found["used"]
     often = {task: n for task, n in starts(cli.here).items() if n > 1}
     assert often == {}
-    ended = [job for job in found["jobs"] if job[1] != "running"]
-    assert len(ended) >= 6
-    for job, *_ in ended:
+    assert len(found["ended"]) >= 6
+    for job in found["ended"]:
         state, code, seconds = told(alice, job, "State", "ExitCode", "ElapsedRaw")
         assert (state, code) == ("COMPLETED", "0:0")
         assert int(seconds) < 60
@@ -219,7 +224,7 @@ def test_processes_of_a_job_leave_together(
     for job in found["first"]:
         state, code, seconds = told(alice, job, "State", "ExitCode", "ElapsedRaw")
         assert (state, code) == ("COMPLETED", "0:0")
-        assert int(seconds) < 60
+        assert int(seconds) < 120
 
 
 @pytest.mark.usefixtures("no_job_left")
