@@ -14,6 +14,8 @@ from pangeo_hpc.demo import data
 from tests.cluster.sites import CommandLine
 from tests.unit.demo.reference import annual_means
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 # One with each calendar, and those with the most files and the longest years.
 COMPARED = {"KACE-1-0-G", "IITM-ESM", "MIROC6", "EC-Earth3", "CESM2", "FGOALS-g3", "CanESM5"}
 

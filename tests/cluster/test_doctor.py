@@ -20,7 +20,7 @@ from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
 # it breaks daemons, and the site it breaks is that of one machine
-pytestmark = pytest.mark.own_daemons
+pytestmark = [pytest.mark.own_daemons, pytest.mark.usefixtures("anew")]
 
 SITE = """\
 name: testcluster

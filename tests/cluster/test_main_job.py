@@ -8,6 +8,8 @@ import pytest
 
 from tests.cluster.sites import CommandLine
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 MONTHS, LAT, LON = 48, 24, 36
 
 INPUT = f"""\

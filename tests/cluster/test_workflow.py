@@ -12,6 +12,8 @@ from tests.cluster.daemons import until
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 STEPS, UNITS = 48, 24
 
 ROOTS = """\

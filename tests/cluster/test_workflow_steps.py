@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.cluster.daemons import until
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
+
+pytestmark = pytest.mark.usefixtures("anew")
 
 CHAIN = """\
 import json, sys

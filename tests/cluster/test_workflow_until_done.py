@@ -14,6 +14,8 @@ from tests.cluster.daemons import until
 from tests.cluster.requeued import run_again, shown
 from tests.cluster.sites import CommandLine
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 UNITS = 6
 
 SCRIPT = """\
