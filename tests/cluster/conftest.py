@@ -11,6 +11,7 @@ from tests.cluster.config import ClusterConfig
 from tests.cluster.containers import attached
 from tests.cluster.errors import ClusterError
 from tests.cluster.face import Cluster
+from tests.cluster.second_try import Desk
 from tests.cluster.sites import CommandLine, command_line
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
@@ -18,6 +19,8 @@ from tests.cluster.users import ClusterUser
 __all__ = ["chromium", "page", "plain_page", "playwright"]
 
 PROJECT = Path(__file__).parents[2]
+
+DESKS = pytest.StashKey[list[Desk]]()
 
 SECONDS = 600
 """Time limit of a cluster test, which may include the start of the clusters."""
@@ -120,3 +123,15 @@ def cli(cluster: Cluster, alice: ClusterUser) -> CommandLine:
 def hard_cli(hard_cluster: SlurmCluster, hard_alice: ClusterUser) -> CommandLine:
     """Return `pangeo-hpc` as alice types it where the nodes do not see her home."""
     return command_line(hard_cluster, hard_alice)
+
+
+@pytest.fixture
+def anew(request: pytest.FixtureRequest) -> None:
+    """Take away what a first try of this test left: its jobs, its runs and its files.
+
+    What fixtures of the module have made is there before, and stays.
+    """
+    for desk in request.node.stash.get(DESKS, []):
+        desk.clear()
+    used = {"cluster", "hard_cluster"} & set(request.fixturenames)
+    request.node.stash[DESKS] = [Desk.of(request.getfixturevalue(name)) for name in sorted(used)]

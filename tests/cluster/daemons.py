@@ -115,7 +115,7 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
-def end_all(find: Callable[[], Iterable[int]], patience: float = 10) -> None:
+def end_all(find: Callable[[], Iterable[int]], patience: float = 60) -> None:
     """Kill what find returns, again and again until it returns nothing."""
     deadline = time.monotonic() + patience
     while pids := list(find()):
@@ -136,12 +136,12 @@ def wait_until(ready: Callable[[], object], seconds: float, every: float = 0.1) 
     return True
 
 
-def until(ready: Callable[[], object], seconds: float = 120, every: float = 0.1) -> None:
+def until(ready: Callable[[], object], seconds: float = 240, every: float = 0.1) -> None:
     """Wait until ready returns something true; fail if it does not in time."""
     assert wait_until(ready, seconds, every), f"waited for {seconds} s"
 
 
-def wait_for_socket(daemon: Daemon, path: Path, seconds: float = 30) -> None:
+def wait_for_socket(daemon: Daemon, path: Path, seconds: float = 120) -> None:
     """Wait until a Unix socket takes connections."""
 
     def answers() -> bool:
@@ -153,7 +153,7 @@ def wait_for_socket(daemon: Daemon, path: Path, seconds: float = 30) -> None:
         raise ClusterError(f"{daemon.name} does not listen at {path}\n{daemon.describe()}")
 
 
-def wait_for_port(daemon: Daemon, port: int, seconds: float = 30) -> None:
+def wait_for_port(daemon: Daemon, port: int, seconds: float = 120) -> None:
     """Wait until a TCP port of this machine takes connections."""
 
     def answers() -> bool:

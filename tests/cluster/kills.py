@@ -162,6 +162,15 @@ class Killed:
         if self._complete():
             return False
         node = self._shown("BatchHost")
+        try:
+            self.deaths.append(self._death(kind, node, holder))
+        finally:
+            if kind != "process group":
+                self.cluster.start_node(node)
+        return True
+
+    def _death(self, kind: str, node: str, holder: int) -> Death:
+        """Kill the attempt on a node, and wait until the next one works."""
         lived_on = False
         if kind == "process group":
             end_all(lambda: self._processes(node))
@@ -175,10 +184,7 @@ class Killed:
         until(self._begins_again(holder))
         if kind == "slurmd alone":
             lived_on = self._outlived(holder, node)
-        if kind != "process group":
-            self.cluster.start_node(node)
-        self.deaths.append(Death(kind, done, holder, lived_on))
-        return True
+        return Death(kind, done, holder, lived_on)
 
     def finish(self) -> None:
         """Let the last attempt come to its end, without any pause."""

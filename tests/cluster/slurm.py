@@ -139,8 +139,8 @@ class SlurmCluster(Cluster):
         atexit.unregister(self.stop)
 
     def stop_controller(self) -> None:
-        """End slurmctld; jobs go on."""
-        self.daemons["slurmctld"].stop()
+        """End slurmctld; jobs go on. Killed before it wrote its state, it would forget some."""
+        self.daemons["slurmctld"].stop(patience=60)
 
     def start_controller(self) -> None:
         """Start slurmctld and wait until it answers."""
@@ -189,7 +189,9 @@ class SlurmCluster(Cluster):
     def start_node(self, name: str) -> None:
         """Start a node's slurmd and wait until the controller can use the node."""
         self._start(name)
-        self._wait(name, partial(self._is, name, "idle", "mixed", "allocated"), 60)
+        # a controller that has not noticed the death calls the node idle all the time
+        wait_for_port(self.daemons[name], self.record.ports[name])
+        self._wait(name, partial(self._is, name, "idle", "mixed", "allocated"))
 
     def _start_all(self) -> None:
         layout.make_folders(self.record)
@@ -220,7 +222,7 @@ class SlurmCluster(Cluster):
         self.record.processes[name] = daemon.process
         self.record.save()
 
-    def _wait(self, name: str, ready: Callable[[], object], seconds: float = 30) -> None:
+    def _wait(self, name: str, ready: Callable[[], object], seconds: float = 120) -> None:
         daemon = self.daemons[name]
 
         def check() -> object:

@@ -14,6 +14,8 @@ from pangeo_hpc.demo import data
 from tests.cluster.sites import CommandLine
 from tests.unit.demo.reference import annual_means
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 # One with each calendar, and those with the most files and the longest years.
 COMPARED = {"KACE-1-0-G", "IITM-ESM", "MIROC6", "EC-Earth3", "CESM2", "FGOALS-g3", "CanESM5"}
 
@@ -88,17 +90,21 @@ def test_where_nodes_see_little(hard_cli: CommandLine) -> None:
 def test_somebody_stops_to_watch(cli: CommandLine) -> None:
     """The first line is there within 2 s; Ctrl-C ends the watching, and the job goes on."""
     words = ["pangeo-hpc", "demo", "--generated", "--option", "begin=now+120"]
+    # what the machine needs now to begin any program of ours
+    began = time.monotonic()
+    cli("--version")
+    bare = time.monotonic() - began
     began = time.monotonic()
     watching = cli.user.popen(words, cwd=cli.here, env={"PANGEO_HPC_SITE": str(cli.site)})
     assert watching.stderr is not None
     lines = [watching.stderr.readline()]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 2.0 + bare
     while "waits in the queue" not in lines[-1]:
         lines.append(watching.stderr.readline())
         assert lines[-1], "".join(lines)
     assert "BeginTime" in lines[-1]
     watching.send_signal(signal.SIGINT)
-    _, rest = watching.communicate(timeout=30)
+    _, rest = watching.communicate(timeout=60)
     assert watching.returncode == 130
     assert "goes on; see: pangeo-hpc runs show demo-generated" in rest
     try:
@@ -116,7 +122,7 @@ def test_a_job_that_fails(cli: CommandLine) -> None:
     while "waits in the queue" not in watching.stderr.readline():
         assert watching.poll() is None
     cli("runs", "cancel", "demo-generated")
-    _, rest = watching.communicate(timeout=60)
+    _, rest = watching.communicate(timeout=120)
     assert watching.returncode == 1
     assert "cancelled" in rest
     assert "hint: all it printed: pangeo-hpc runs logs demo-generated" in rest

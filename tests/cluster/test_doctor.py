@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
 # it breaks daemons, and the site it breaks is that of one machine
-pytestmark = pytest.mark.own_daemons
+pytestmark = [pytest.mark.own_daemons, pytest.mark.usefixtures("anew")]
 
 SITE = """\
 name: testcluster
@@ -98,7 +99,7 @@ class Doctor:
             return "".join(line for line in listed.splitlines(True) if " doctor-" in line)
 
         # one that was cancelled while it ran is gone a moment later
-        return "" if wait_until(lambda: not jobs(), 15, every=0.3) else jobs()
+        return "" if wait_until(lambda: not jobs(), 60, every=0.3) else jobs()
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +206,7 @@ def test_the_other_user_has_nothing_of_roots(doctor: Doctor, bob: ClusterUser) -
     A stand-in for sbatch writes down what it sees of the program that called it.
     """
     folder = doctor.cluster.directory / "telling"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     told = bob.shared / "told"
     teller = folder / "sbatch"
     teller.write_text(TELLING.format(told=told))
@@ -217,7 +218,7 @@ def test_the_other_user_has_nothing_of_roots(doctor: Doctor, bob: ClusterUser) -
     # as at root's terminal
     ours, theirs = os.openpty()
     with subprocess.Popen(argv, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as child:
-        assert child.wait(60) == 1
+        assert child.wait(120) == 1
     assert b"problem  scheduler" in os.read(ours, 1 << 16)
     os.close(ours)
     os.close(theirs)
@@ -259,6 +260,7 @@ def test_commands_that_are_not_there(doctor: Doctor) -> None:
 def test_an_old_version(doctor: Doctor, cluster: SlurmCluster) -> None:
     """Programs that say they are older than what is supported are warned of."""
     folder = cluster.directory / "old"
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in ("scontrol", "squeue", "sacct", "sacctmgr", "scancel"):
         (folder / name).symlink_to(f"/usr/bin/{name}")
@@ -415,11 +417,14 @@ def test_a_full_cluster_is_no_problem(doctor: Doctor, bob: ClusterUser) -> None:
     """A job that waits because all is in use is a warning with the reason, and is cancelled."""
     words = ["sbatch", "--parsable", "-N4", "--exclusive", "--time=5", "--output=/dev/null"]
     job = bob.run([*words, "--wrap=sleep 300"]).stdout.strip()
+    queued = partial(bob.run, ["squeue", "-h", "-j", job, "-o%T"])
     try:
-        until(lambda: "RUNNING" in bob.run(["squeue", "-h", "-j", job, "-o%T"]).stdout)
+        until(lambda: "RUNNING" in queued().stdout)
         found = doctor("--timeout", "4 seconds", code=0)
     finally:
         bob.run(["scancel", job])
+        # the next test needs free nodes
+        until(lambda: not queued(check=False).stdout)
     waits = only(found, "canary", "warning")
     assert "did not start within 4 s" in waits["text"]
     assert waits["text"].endswith((": Resources", ": Priority"))
@@ -461,7 +466,7 @@ def test_interrupted(doctor: Doctor, alice: ClusterUser, number: int, by_root: b
         queue = ["squeue", "--noheader", "--format=%j"]
         until(lambda: "doctor-" in alice.run(queue).stdout)
         child.send_signal(number)
-        _, said = child.communicate(timeout=60)
+        _, said = child.communicate(timeout=120)
     assert child.returncode == 130, said
     assert doctor.queue() == ""
     assert list((alice.shared / "state").glob("doctor/*")) == before
@@ -498,7 +503,7 @@ def test_scratch_that_is_not_there(doctor: Doctor) -> None:
 def test_scratch_that_cannot_be_written(doctor: Doctor, cluster: SlurmCluster) -> None:
     """A folder of root's is not scratch of hers."""
     top = cluster.directory / "roots"
-    (top / "alice").mkdir(parents=True)
+    (top / "alice").mkdir(parents=True, exist_ok=True)
     wrong = only(doctor("--no-jobs", code=1, scratch=f"{top}/{{user}}"), "scratch")
     assert f"{top}/alice cannot be written by alice: Permission denied" in wrong["text"]
     assert wrong["remedy"].startswith("check its owner")
@@ -520,7 +525,7 @@ def test_scratch_that_nodes_do_not_see(hard_doctor: Doctor, hard_alice: ClusterU
 def test_scratch_that_is_another_one_on_the_node(doctor: Doctor, alice: ClusterUser) -> None:
     """A local disk of the same name can be written on both sides, and is still wrong."""
     local = doctor.cluster.local_disk
-    alice.run(["mkdir", str(local / "alice")])
+    alice.run(["mkdir", "-p", str(local / "alice")])
     wrong = only(doctor(code=1, scratch=f"{local}/{{user}}"), "scratch")
     assert "is another directory than here" in wrong["text"]
     assert wrong["remedy"] == "use a filesystem that login host and nodes share"
@@ -564,7 +569,7 @@ def prefixes(cluster: SlurmCluster, venv: Path) -> Iterator[dict[str, Path]]:
     made = {name: cluster.directory / f"env-{name}" for name in ("bare", "undasked")}
     for path in made.values():
         argv = ["/usr/bin/python3", "-m", "venv", "--without-pip", str(path)]
-        subprocess.run(argv, check=True, timeout=60)
+        subprocess.run(argv, check=True, timeout=300)
     packages = next(made["undasked"].glob("lib/python3*/site-packages"))
     theirs = next(venv.glob("lib/python3*/site-packages"))
     (packages / "others.pth").write_text(f"{theirs}\nimport sys; sys.modules['dask'] = None\n")

@@ -8,6 +8,8 @@ import pytest
 from tests.cluster.face import Cluster
 from tests.cluster.sites import CommandLine
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 MODULE = """\
 #%Module
 setenv NETCDF_DIR /opt/netcdf/4.9
@@ -33,11 +35,11 @@ if sys.argv[1:] == ["workers"]:
 def site(cli: CommandLine, cluster: Cluster, venv: Path) -> Path:
     """A site with an installed environment, which needs a module of the site's module system."""
     modules = cluster.directory / "modules"
-    (modules / "netcdf").mkdir(parents=True)
+    (modules / "netcdf").mkdir(parents=True, exist_ok=True)
     (modules / "netcdf" / "4.9").write_text(MODULE)
     bare = cluster.directory / "bare"
     command = ["/usr/bin/python3", "-m", "venv", "--without-pip", str(bare)]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     lines = f"""\
 environments:
   science: {{prefix: {venv}, modules: [netcdf/4.9], default: true}}

@@ -11,6 +11,8 @@ from tests.cluster.sites import CommandLine, write_site
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.users import ClusterUser
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 ENDS = """\
 import os, sys, time
 print("argument", sys.argv[1], flush=True)
@@ -111,19 +113,19 @@ def test_nothing_of_ours_leaks_into_a_job(cli: CommandLine, alice: ClusterUser) 
     assert json.loads(site.read_text())["name"] == "testcluster"
 
 
-def test_a_hand_written_script(cli: CommandLine, alice: ClusterUser, ends: str) -> None:
+def test_a_hand_written_script(cli: CommandLine, ends: str) -> None:
     """`pangeo-hpc run` in a job of one's own: the job ends with the script's own code."""
     script = cli.script(
         "own.sh",
         "#!/bin/bash\n#SBATCH --time=2 --mem=500M\n"
         f"pangeo-hpc --site {cli.site} run {ends} --name own -- 9\n",
     )
-    done = alice.run(["sbatch", "--parsable", "--wait", str(script)], check=False, timeout=120)
-    assert done.returncode == 9, done.stderr
+    code, job = cli.sbatch(script)
+    assert code == 9
     last = attempt(cli, "own")
     assert (last["state"], last["exit_code"]) == ("failed", 9)
-    assert last["job"] == done.stdout.strip()
-    assert attempt(cli, done.stdout.strip()) == last
+    assert last["job"] == job
+    assert attempt(cli, job) == last
 
 
 LYING_SBATCH = """\
@@ -201,7 +203,7 @@ def test_nodes(cli: CommandLine, cluster: Cluster) -> None:
 def test_disk_full(cli: CommandLine, ends: str, alice: ClusterUser, cluster: Cluster) -> None:
     """A full disk is one clear error, exit code 5, and nothing was submitted."""
     small = cluster.directory / "small"
-    small.mkdir()
+    small.mkdir(exist_ok=True)
     options = f"size=64k,uid={alice.uid},gid={alice.gid},mode=0700"
     cluster.admin(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(small)])
     try:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.cluster.sites import CommandLine
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 MONTHS, LAT, LON = 48, 24, 36
 
 INPUT = f"""\
@@ -173,13 +175,12 @@ def test_a_hand_written_script_stops_in_time(hard_cli: CommandLine) -> None:
     slow = hard_cli.script("slow.py", SLOW)
     script = hard_cli.script(
         "slow.sh",
-        "#!/bin/bash\n#SBATCH --time=1 --mem=1500M --cpus-per-task=2\n"
+        "#!/bin/bash\n#SBATCH --time=2 --mem=1500M --cpus-per-task=2\n"
         f"#SBATCH --output={hard_cli.here}/slow.log\n"
         f"pangeo-hpc --site {hard_cli.site} run {slow}\n",
     )
-    words = ["sbatch", "--parsable", "--wait", str(script)]
-    done = hard_cli.user.run(words, check=False, timeout=200, cwd=hard_cli.here)
+    code, _ = hard_cli.sbatch(script, timeout=300)
     log = (hard_cli.here / "slow.log").read_text()
-    assert done.returncode == 75, log
+    assert code == 75, log
     progress = hard_cli.json("runs", "show", "slow")["progress"]
     assert 0 < progress["done"] < progress["total"] == 100

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.sites import CommandLine
+
+pytestmark = pytest.mark.usefixtures("anew")
 
 HELLO = "print('hello from the draft')\n"
 

@@ -12,6 +12,8 @@ from tests.cluster.daemons import until
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 STEPS, UNITS = 48, 24
 
 ROOTS = """\
@@ -23,14 +25,15 @@ from pangeo_hpc import workflow
 output, pace = sys.argv[1], float(sys.argv[2])
 
 def root(block):
-    time.sleep(pace)
+    if not hurry.exists():
+        time.sleep(pace)
     # an attempt that is to be killed does not come beyond the middle
     while block.max() > 600 and hold.exists():
         time.sleep(0.1)
     return np.sqrt(block)
 
 with workflow.start() as run:
-    hold = run.output(output).with_suffix(".hold")
+    hold, hurry = (run.output(output).with_suffix(each) for each in (".hold", ".hurry"))
     hosts = run.client.run(lambda: os.uname().nodename).values()
     print("hosts", *sorted(set(hosts)), flush=True)
     ds = xr.open_zarr(run.input("tas.zarr"))
@@ -163,7 +166,7 @@ def test_killed_in_mid_write_and_run_again(
 
 TWICE = """\
 #!/bin/bash
-#SBATCH --ntasks=1 --cpus-per-task=4 --time=5 --mem=3000M
+#SBATCH --ntasks=1 --cpus-per-task=4 --time=10 --mem=3000M
 step="srun --overlap --ntasks=1 --cpus-per-task=2 --mem=1500M"
 attempt="pangeo-hpc --site {site} run {roots} --name twice -- twice.zarr 0.3"
 ($step $attempt > first.log 2>&1; echo $? > first.code) &
@@ -180,12 +183,19 @@ def test_a_requeued_attempt_follows_the_one_that_still_lives(
 ) -> None:
     """Beside a step that outlived its slurmd, the later attempt takes over, and the first stops."""
     script = cli.script("twice.sh", TWICE.format(site=cli.site, roots=roots))
+    # the first is still at work when the second has begun, however long that takes
+    hold = alice.scratch / "twice.hold"
+    hold.touch()
     job = alice.run(["sbatch", "--parsable", str(script)], cwd=cli.here).stdout.strip()
     until((cli.here / "first.log").exists)
     until(lambda: "unit 2 of" in (cli.here / "first.log").read_text())
     (cli.here / "overtake").touch()
-    until((cli.here / "first.code").exists)
-    assert (cli.here / "first.code").read_text() == "4\n"
+    (run,) = alice.shared.parent.glob("**/runs/testcluster/twice")
+    until((run / "leases" / "0002.json").exists)
+    hold.unlink()
+    code = cli.here / "first.code"
+    until(lambda: code.exists() and code.read_text())
+    assert code.read_text() == "4\n"
     assert f"was taken over by job {job}" in (cli.here / "first.log").read_text()
     until(lambda: not alice.run(["squeue", "--noheader", f"--jobs={job}"], check=False).stdout)
     assert "units are there from an earlier attempt" in (cli.here / "second.log").read_text()
@@ -198,13 +208,14 @@ def test_it_stops_before_the_walltime_and_goes_on(
 ) -> None:
     """75 instead of a timeout; the next job does the rest."""
     words = ("submit", roots, "--name", "long", "--wait")
-    told = cli(*words, "--walltime", "00:01:00", "--", "long.zarr", "1.5", code=75)
+    # a busy machine starts Dask slowly, so that both have time
+    told = cli(*words, "--walltime", "00:02:00", "--", "long.zarr", "5", code=75)
     assert "submit it again" in told.stdout + told.stderr
     assert "stopped in time" in cli("runs", "logs", "long").stdout
     before = stamps(alice.scratch / "long.zarr")
     assert 0 < len(before) < 2 * UNITS
-    # a busy machine starts Dask slowly, so this one has time
-    cli(*words, "--walltime", "00:05:00", "--", "long.zarr", "1.5")
+    (alice.scratch / "long.hurry").touch()
+    cli(*words, "--walltime", "00:05:00", "--", "long.zarr", "5")
     after = stamps(alice.scratch / "long.zarr")
     assert {key: after[key] for key in before} == before
     check(alice.scratch / "long.zarr")

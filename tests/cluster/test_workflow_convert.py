@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
+
+pytestmark = pytest.mark.usefixtures("anew")
 
 
 def months(folder: Path) -> tuple[list[str], xr.Dataset]:

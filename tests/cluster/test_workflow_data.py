@@ -13,6 +13,8 @@ from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
 from tests.unit.data.s3_server import BUCKET, S3Server
 
+pytestmark = pytest.mark.usefixtures("anew")
+
 SCRIPT = """\
 import os
 import fsspec

@@ -10,12 +10,12 @@ from tests.cluster.kills import KINDS, Killed
 from tests.cluster.sites import CommandLine
 from tests.cluster.slurm import SlurmCluster
 
-pytestmark = pytest.mark.own_daemons
+pytestmark = [pytest.mark.own_daemons, pytest.mark.usefixtures("anew")]
 
 KILLS = int(os.environ.get("PANGEO_HPC_KILLS", "5"))
 
 
-@pytest.mark.timeout(120 + 60 * KILLS)
+@pytest.mark.timeout(300 + 60 * KILLS)
 def test_kills_at_random_moments(cluster: SlurmCluster, cli: CommandLine) -> None:
     """Bit-equal values; only what was in flight is computed again; no stale attempt writes.
 

@@ -6,10 +6,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
+
+pytestmark = pytest.mark.usefixtures("anew")
 
 STEPS = 72
 

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.cluster.daemons import until
 from tests.cluster.sites import CommandLine
 from tests.cluster.users import ClusterUser
+
+pytestmark = pytest.mark.usefixtures("anew")
 
 CHAIN = """\
 import json, sys
@@ -180,14 +183,20 @@ def test_a_notebook_grows_and_nobody_else_reaches_its_kernel(
 STOPS = (
     "pace = 0.0",
     (
-        "import time\n"
+        "import os, time\n"
         "import dask.array as da, numpy as np, xarray as xr\n"
         "from pangeo_hpc import workflow\n"
-        "def slow(block):\n"
+        "def slow(block, block_info=None):\n"
         "    time.sleep(pace)\n"
+        # the first job finishes two units, and no third one before it is told to stop
+        "    while block_info[0]['chunk-location'][0] > 1 and os.path.exists('stops-hold'):\n"
+        "        if run._entered.signals.asked:\n"
+        "            break\n"
+        "        time.sleep(0.1)\n"
         "    return block + 1\n"
+        "data = da.zeros((8, 4), chunks=(1, 4))\n"
+        "data = data.map_blocks(slow, dtype='f8', meta=np.zeros((0, 0)))\n"
         "with workflow.start(cluster=False) as run:\n"
-        "    data = da.zeros((8, 4), chunks=(1, 4)).map_blocks(slow)\n"
         "    run.write_zarr(xr.Dataset({'tas': (('time', 'x'), data)}), 'from-notebook.zarr')"
     ),
 )
@@ -197,11 +206,13 @@ def test_a_notebook_is_told_to_stop_and_goes_on(cli: CommandLine, alice: Cluster
     """SIGUSR1 reaches the run in the kernel: 75 after a unit, and the next job does the rest."""
     alice.run(["mkdir", "-p", str(alice.scratch)])
     cli.script("stops.ipynb", notebook(*STOPS))
+    hold = cli.script("stops-hold", "")
     cli("submit", "stops.ipynb", "--", "pace=0.5")
     until(lambda: bool(cli.json("runs", "show", "stops")["progress"]))
     job = cli.json("runs", "show", "stops")["attempts"][0]["job"]
     alice.run(["scancel", "--batch", "--signal=USR1", job])
     cli("runs", "wait", "stops", code=75)
+    hold.unlink()
     told = cli.json("runs", "show", "stops")
     done = told["progress"]["done"]
     assert 0 < done < 8

@@ -57,7 +57,10 @@ def tell(programs: Path, **told: object) -> None:
     ``domain`` stands behind the names of nodes; ``say`` lays attributes over what qstat tells of a
     job, by its id.
     """
-    (programs.parent / "state" / "told.json").write_text(json.dumps(told))
+    state = programs.parent / "state"
+    # a program that starts at this moment reads the old words or the new ones
+    (state / "told.new").write_text(json.dumps(told))
+    (state / "told.new").replace(state / "told.json")
 
 
 def calls(programs: Path) -> list[list[str]]:
@@ -309,7 +312,8 @@ def run_job(queue: Queue, arguments: list[str]) -> str:
     with queue.locked():
         job = queue.job(number, index)
         queue.write(job | _end(code, bool(job.get("deleted"))) | {"ended": time.time()})
-        queue.schedule()
+        # it may have been paused while the job ran
+        Queue(queue.folder).schedule()
     return ""
 
 

@@ -67,7 +67,10 @@ def tell(programs: Path, **told: object) -> None:
     are killed before they print, ``late`` print and then hang, ``chat`` print a banner first,
     ``cut`` lose the second half of their answer.
     """
-    (programs.parent / "state" / "told.json").write_text(json.dumps(told))
+    state = programs.parent / "state"
+    # a program that starts at this moment reads the old words or the new ones
+    (state / "told.new").write_text(json.dumps(told))
+    (state / "told.new").replace(state / "told.json")
 
 
 def calls(programs: Path) -> list[list[str]]:
@@ -289,7 +292,8 @@ def run_job(queue: Queue, raw: int) -> None:
         state = "CANCELLED" if job.get("cancelled") else state
         end = {"state": state, "end": time.time(), "code": max(code, 0), "signal": max(-code, 0)}
         queue.write(job | end | {"reason": {"FAILED": "NonZeroExitCode"}.get(state, "None")})
-        queue.schedule()
+        # it may have been paused while the job ran
+        Queue(queue.folder).schedule()
 
 
 # -- squeue, scancel, sacct, scontrol -----------------------------------------------------------

@@ -9,6 +9,8 @@ from pangeo_hpc.run import Command, run
 from tests.programs.pbs_programs import install, tell
 from tests.unit.workflow.test_until_done_local import STOPS, Here
 
+pytestmark = pytest.mark.timeout(400)
+
 PBS = """
 name: here
 scheduler: pbs

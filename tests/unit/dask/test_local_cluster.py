@@ -144,13 +144,13 @@ def test_every_port_wants_a_certificate(shared: WorkerCluster) -> None:
     assert len(listening) >= 5
     assert {place.ip for place in listening} == {"127.0.0.1"}
     for place in listening:
-        with socket.create_connection(place, timeout=5) as plain:
+        with socket.create_connection(place, timeout=30) as plain:
             plain.sendall(b"GET /info/main/workers.html HTTP/1.0\r\n\r\n")
             with suppress(ConnectionError):
                 assert b"HTTP" not in plain.recv(100)
         nobody = ssl.create_default_context()
         nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection(place, timeout=5) as plain:
+        with socket.create_connection(place, timeout=30) as plain:
             assert not heard(plain, nobody)
 
 
@@ -234,7 +234,7 @@ def test_scale(cluster: WorkerCluster) -> None:
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == 1
         assert client.gather(held) == list(range(6))
         cluster.scale(2)
-        cluster.wait_for_workers(2, timeout=30)
+        cluster.wait_for_workers(2, timeout=90)
         assert client.submit(sum, [1, 2]).result() == 3
         with pytest.raises(UsageError, match="-1"):
             cluster.scale(-1)
@@ -249,7 +249,7 @@ def test_a_program_that_ends_is_named(cluster: WorkerCluster) -> None:
     with pytest.raises(WorkerJobFailed, match=r"exit status 0\n(.*\n)+.*End worker"):
         cluster.wait_for_workers(2, timeout=20)
     cluster.scale(2)
-    cluster.wait_for_workers(2, timeout=30)
+    cluster.wait_for_workers(2, timeout=90)
 
 
 def test_no_program_is_left(cluster: WorkerCluster) -> None:
@@ -315,7 +315,7 @@ def test_shutdown_by_the_client(site: Site) -> None:
     running = programs(cluster)
     assert running
     cluster.get_client().shutdown()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while alive(running):
         assert time.monotonic() < end
         time.sleep(0.05)

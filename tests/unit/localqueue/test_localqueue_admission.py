@@ -65,7 +65,7 @@ def test_many_submit_at_once(queue: RealQueue) -> None:
         )
         for _ in range(10)
     ]
-    ids = {process.communicate(timeout=30)[0].strip() for process in processes}
+    ids = {process.communicate(timeout=90)[0].strip() for process in processes}
     assert ids == {str(number) for number in range(1, 11)}
     for job_id in ids:
         assert queue.wait(job_id).state is JobState.COMPLETED

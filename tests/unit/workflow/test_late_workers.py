@@ -90,7 +90,7 @@ with Client(sys.argv[1]), workflow.start("climatology", cluster=False) as run:
 
 
 def until(ready: Callable[[], Any], process: "subprocess.Popen[str] | None" = None) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not ready():
         assert time.monotonic() < end
         assert process is None or process.poll() is None, process.communicate()
@@ -118,6 +118,7 @@ def start(there: ExitStack, log: Path, module: str, *words: str, **environment: 
 @pytest.mark.parametrize("moment", ["before the fence", "after the fence"])
 @pytest.mark.parametrize("encoding", [{"tas": {"chunks": (4, 2)}}, {}], ids=["unit", "gathered"])
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_late_worker_puts_nothing_in_place(
     there: ExitStack,
     scripts: Scripts,

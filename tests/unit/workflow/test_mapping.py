@@ -168,7 +168,7 @@ def test_it_stops_before_the_walltime(attempt: Begin) -> None:
         return number
 
     with attempt(deadline=deadline) as now:
-        with pytest.raises(StoppedInTime, match=r"of 500 items of slow are done, 14 seconds|15 s"):
+        with pytest.raises(StoppedInTime, match=r"of 500 items of slow are done, 1\d seconds"):
             list(run_map(now, slow, range(500)))
         assert 5 < CALLS.total() < 500
     deadline.ends = None
@@ -336,7 +336,7 @@ def test_slow_loops_do_not_keep_workers_idle(
 
         def wait() -> Iterator[int]:
             for value in run_map(now, square, range(50)):
-                end = time.monotonic() + 20
+                end = time.monotonic() + 90
                 while len(list(items.glob("*.json"))) < 50:
                     assert time.monotonic() < end
                     threading.Event().wait(0.01)

@@ -72,7 +72,7 @@ def test_killed_at_any_moment(scripts: Scripts, folder: Path, tmp_path: Path) ->
         before = computed(log)
         noted = {json.loads(each.read_text())["label"] for each in items.glob("*.json")}
         with scripts.start(path) as process:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 180
             while computed(log) == before and process.poll() is None:
                 assert time.monotonic() < end
                 time.sleep(0.002)

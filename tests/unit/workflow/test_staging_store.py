@@ -202,7 +202,7 @@ def test_killed_in_mid_copy(
     }
     done: list[Path] = []
     with scripts.start(path, **access) as process:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while not done or len(done[0].read_text().split("\n\n")) < 3:
             assert time.monotonic() < end and process.poll() is None
             done = list((tmp_path / "runs").glob("*/staged/*/done.jsonl"))
