@@ -88,9 +88,9 @@ def test_where_nodes_see_little(hard_cli: CommandLine) -> None:
 
 
 def test_somebody_stops_to_watch(cli: CommandLine) -> None:
-    """The first line is there within 2 s; Ctrl-C ends the watching, and the job goes on."""
+    """The first line is soon there; Ctrl-C ends the watching, and the job goes on."""
     words = ["pangeo-hpc", "demo", "--generated", "--option", "begin=now+120"]
-    # what the machine needs now to begin any program of ours
+    # within 2 s, beside what the machine needs now to begin any program of ours
     began = time.monotonic()
     cli("--version")
     bare = time.monotonic() - began
