@@ -384,6 +384,11 @@ class Browser:
         found = self.json(f"/hub/api/users/{user}?include_stopped_servers=1")["servers"].get(server)
         return dict(found) if found else None
 
+    def runs(self, user: str, server: str = "") -> bool:
+        """Tell whether a server is there, comes or goes; the hub knows stopped ones, too."""
+        found = self.server(user, server) or {}
+        return bool(found.get("ready") or found.get("pending"))
+
 
 def none_runs(browser: Browser, user: str) -> bool:
     """Tell whether a user has no server, and stop those that are there."""

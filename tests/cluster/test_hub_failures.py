@@ -91,11 +91,10 @@ def start(browser: Browser, server: str, user: str = "alice", **options: object)
 
 def is_off(browser: Browser, server: str, user: str) -> bool:
     """Tell whether a server is not there, and stop it if it is."""
-    found = browser.server(user, server) or {}
-    if found.get("ready") or found.get("pending"):
-        browser.stop(user, server)
-        return False
-    return True
+    if not browser.runs(user, server):
+        return True
+    browser.stop(user, server)
+    return False
 
 
 def in_time(cluster: SlurmCluster, stream: Stream) -> Event:

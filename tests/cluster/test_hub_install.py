@@ -559,7 +559,7 @@ def test_hub_and_proxy_outlive_each_other(
     units.up()
     carol, _ = login(root, "carol", passwords["carol"])
     # a second try may find the server of the first
-    if not root.within(carol.server, "carol"):
+    if not root.within(carol.runs, "carol"):
         assert root.within(carol.spawn, "carol") in (201, 202), carol.said
     assert wait_until(lambda: ready(root, carol, "carol"), 180, every=0.5), tail(units.log, 80)
     assert root.within(carol.open, "/user/carol/lab")[0] == 200

@@ -368,7 +368,7 @@ def test_a_neighbour_at_the_port_gets_nothing(
             left = cluster.admin(["squeue", "-h", "-j", state["job"], "-o", "%T"]).strip()
             assert left == "RUNNING"
         browser = hub.client("alice")
-        gone = wait_until(lambda: not is_there(browser, "alice"), 180, every=0.3)
+        gone = wait_until(lambda: not browser.runs("alice"), 180, every=0.3)
         assert gone, tail(hub.log, 80)
         status, page = browser.open("/user/alice/api/status")
         assert status in (404, 424, 503), (status, page[:500])
@@ -414,12 +414,6 @@ def go_on(process: psutil.Process) -> None:
     """Let a stopped process go on, if it is still there."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGCONT)
-
-
-def is_there(browser: Browser, user: str) -> bool:
-    """Tell whether the hub still has a server of a user's."""
-    found = browser.server(user)
-    return bool(found and (found["ready"] or found["pending"]))
 
 
 def test_a_route_ends_with_the_walltime_without_news(

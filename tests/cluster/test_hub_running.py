@@ -213,9 +213,7 @@ def status(hub: HubRunner, *words: str) -> str:
 
 def started(hub: HubRunner, browser: Browser, name: str) -> Notebook:
     """Start a server of alice's, wait until it is ready, and return it."""
-    # a stopped one is known, too
-    known = browser.server("alice", name) or {}
-    if not (known.get("ready") or known.get("pending")):
+    if not browser.runs("alice", name):
         assert browser.spawn("alice", name, SMALL) in (201, 202), browser.said
 
     def ready() -> bool:
