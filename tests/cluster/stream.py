@@ -1,6 +1,7 @@
 """The stream of events of a server that starts, as a page reads it."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -66,7 +67,7 @@ class Stream:
 
     def job(self) -> str:
         """Return the number of the job."""
-        return str(self.until(lambda event: event.get("job"))["job"])
+        return _job(self.until(_job))
 
     def failed(self, seconds: float = 120) -> tuple[float, Event]:
         """Return the event that tells the failure, with the time at which it came."""
@@ -75,3 +76,9 @@ class Stream:
     def ready(self, seconds: float = 180) -> Event:
         """Return the event that tells that the server is there."""
         return self.until(lambda event: event.get("ready") or event.get("failed"), seconds)
+
+
+def _job(event: Event) -> str:
+    """Return the number of the job; of one that fails at once only the failure tells it."""
+    told = re.search(r"^Job: (\S+)$", event["message"], re.M)
+    return str(event.get("job") or (told[1] if told else ""))

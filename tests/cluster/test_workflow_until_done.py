@@ -50,7 +50,7 @@ tas = values.map_blocks(compute, dtype="f8", meta=np.zeros((0, 0)))
 # one unit after the other, so that it is known which is at work
 dask.config.set(scheduler="synchronous")
 with workflow.start(cluster=False) as run:
-    run.write_zarr(xr.Dataset({"tas": (("time", "x"), tas)}), output)
+    run.write_zarr(xr.Dataset({"tas": (("time", "x"), tas)}), output, unit=4)
 """
 
 
