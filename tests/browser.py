@@ -66,7 +66,10 @@ def _run(channels: Any, code: str, seconds: float) -> str:
     channels.send(json.dumps({**message, "content": content, "channel": "shell"}))
     printed, deadline = "", time.monotonic() + seconds
     while time.monotonic() < deadline:
-        told = json.loads(channels.recv())
+        try:
+            told = json.loads(channels.recv())
+        except websocket.WebSocketException as error:
+            raise ConnectionError(f"{error!r} after it printed: {printed}") from error
         if told["parent_header"].get("msg_id") != mark:
             continue
         if told["msg_type"] == "stream":

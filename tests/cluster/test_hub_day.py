@@ -73,7 +73,10 @@ def test_a_day(hub: HubRunner, cluster: SlurmCluster, alice: ClusterUser) -> Non
         "python3": "Python 3 (pangeo)",
     }
     seen: set[str] = set()
-    path, out = watching(cluster, seen, notebook)
+    try:
+        path, out = watching(cluster, seen, notebook)
+    except ConnectionError as error:
+        raise AssertionError(f"{error}\n{tail(hub.log, 60)}") from error
     assert len(seen) == 3, seen
     np.testing.assert_allclose(written(alice, out), reference(path), rtol=1e-6)
     assert out == str(alice.scratch / "climatology.zarr")
