@@ -85,7 +85,8 @@ catalogs: [{{name: mine, url: {cluster.directory}/catalog.yaml}}]
 
 def files_below(folder: Path) -> Iterator[Path]:
     for top, _, names in os.walk(folder):
-        yield from (Path(top, name) for name in names)
+        # other tests leave a FIFO there, the local queue's, whose open would wait for a writer
+        yield from (path for name in names if (path := Path(top, name)).is_file())
 
 
 def test_workers_on_three_nodes_use_a_store(
