@@ -88,17 +88,13 @@ def test_where_nodes_see_little(hard_cli: CommandLine) -> None:
 
 
 def test_somebody_stops_to_watch(cli: CommandLine) -> None:
-    """The first line is soon there; Ctrl-C ends the watching, and the job goes on."""
+    """The first line is there within 2 s; Ctrl-C ends the watching, and the job goes on."""
     words = ["pangeo-hpc", "demo", "--generated", "--option", "begin=now+120"]
-    # within 2 s, beside what the machine needs now to begin any program of ours
-    began = time.monotonic()
-    cli("--version")
-    bare = time.monotonic() - began
     began = time.monotonic()
     watching = cli.user.popen(words, cwd=cli.here, env={"PANGEO_HPC_SITE": str(cli.site)})
     assert watching.stderr is not None
     lines = [watching.stderr.readline()]
-    assert time.monotonic() - began < 2.0 + bare
+    assert time.monotonic() - began < 2.0
     while "waits in the queue" not in lines[-1]:
         lines.append(watching.stderr.readline())
         assert lines[-1], "".join(lines)

@@ -83,7 +83,7 @@ def test_jupyterlab(hub: HubRunner, page: Page) -> None:
 
     assert wait_until(ready, 180, every=0.5), tail(hub.log, 60)
     log_in(page, hub, "alice")
-    expect(page.locator("td[data-ends]")).to_have_text(re.compile(r"^[6-9] Min\.$"))
+    expect(page.locator("td[data-ends]")).to_have_text(re.compile(r"^[789] Min\.$"))
     page.goto(f"{hub.url}/user/alice/lab", wait_until="commit")
     item = page.locator("[data-pangeo-hpc=time-left]")
     expect(item).to_have_text(re.compile(r"^noch [5-9] Min\.$"), timeout=120_000)
