@@ -14,8 +14,17 @@ from tests.cluster.users import ClusterUser
 
 PYTHON = f"{VENV}/bin/python"
 
+UNTIL_KNOWN = """\
+def until_known(cluster):
+    # workers may be there before the queue was asked where they are
+    while not all(job.node for job in cluster.jobs):
+        time.sleep(0.2)
+
+"""
+
 # What every session begins with: `tell` prints a value, `pause` waits for the test.
-HEAD = """\
+HEAD = (
+    """\
 import json, os, sys, time
 import pangeo_hpc
 from pangeo_hpc.errors import PangeoHpcError
@@ -26,11 +35,6 @@ def tell(value):
 def pause():
     sys.stdin.readline()
 
-def until_known(cluster):
-    # workers may be there before the queue was asked where they are
-    while not all(job.node for job in cluster.jobs):
-        time.sleep(0.2)
-
 def error_of(action, *arguments, **options):
     try:
         action(*arguments, **options)
@@ -39,6 +43,8 @@ def error_of(action, *arguments, **options):
     return None
 
 """
+    + UNTIL_KNOWN
+)
 
 
 class Session:

@@ -3,6 +3,7 @@
 import html
 import re
 import time
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 from tests.cluster.daemons import wait_until
@@ -43,6 +44,11 @@ def page(browser: Browser, server: str, user: str = "alice") -> str:
     """Return what the page of a server shows after it was loaded anew, without the tags."""
     _, text = browser.open(f"/hub/spawn-pending/{user}/{server}".rstrip("/"))
     return text
+
+
+def go_on(cluster: SlurmCluster) -> Path:
+    """Return the file for which servers with the word GO_ON in their setup wait."""
+    return cluster.directory / "go-on"
 
 
 def retry(text: str) -> dict[str, list[str]]:

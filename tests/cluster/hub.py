@@ -3,12 +3,10 @@
 import json
 import os
 import pwd
-import random
 import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -108,7 +106,9 @@ class HubRunner:
     ports: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.ports = dict(zip(("public", "inner", "proxy"), free_ports(3), strict=True))
+        self.ports = dict(
+            zip(("public", "inner", "proxy"), machine.free_ports(PORTS, 3), strict=True)
+        )
         self.state = Path(f"/var/lib/{ACCOUNT}") / self.cluster.mark
         self.rule = Path("/etc/sudoers.d") / f"{self.cluster.mark}-hub"
         self.url = f"http://127.0.0.1:{self.ports['public']}"
@@ -405,18 +405,3 @@ def end_all_jobs(cluster: SlurmCluster) -> None:
         cluster.admin(["scancel", f"--user={user}"])
     if not wait_until(lambda: not cluster.admin(["squeue", "-h"]).strip(), 180):
         raise ClusterError(f"jobs do not end\n{cluster.admin(['squeue'])}")
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == number:
-            return found
-    raise ClusterError(f"no free ports in {PORTS}")

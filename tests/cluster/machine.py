@@ -5,13 +5,15 @@ import hashlib
 import json
 import os
 import pwd
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -184,3 +186,19 @@ def _pip(venv: Path, *words: str) -> None:
 if __name__ == "__main__":
     ensure_users()
     ensure_venv(Path(sys.argv[1]))
+
+
+def free_ports(among: range, number: int, taken: Collection[int] = ()) -> list[int]:
+    """Return ports that were free a moment ago and are not taken by somebody who is not there."""
+    found: list[int] = []
+    for port in random.sample(among, len(among)):
+        with socket.socket() as trial:
+            try:
+                trial.bind(("", port))
+            except OSError:
+                continue
+        if port not in taken:
+            found.append(port)
+        if len(found) == number:
+            return found
+    raise ClusterError(f"no free ports in {among}")

@@ -3,15 +3,14 @@
 import fcntl
 import json
 import os
-import random
 import secrets
 import shutil
-import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.cluster import machine
 from tests.cluster.config import BASE, NODES, ClusterConfig, MemoryLimits
 from tests.cluster.daemons import Process
 from tests.cluster.errors import ClusterError
@@ -128,15 +127,4 @@ def _choose_ports(first: int | None, taken: Collection[int]) -> dict[str, int]:
     names = ("slurmctld", "slurmdbd", *NODES)
     if first is not None:
         return {name: first + number for number, name in enumerate(names)}
-    free: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("", port))
-            except OSError:
-                continue
-        if port not in taken:
-            free.append(port)
-        if len(free) == len(names):
-            return dict(zip(names, free, strict=True))
-    raise ClusterError(f"no free ports in {PORTS}")
+    return dict(zip(names, machine.free_ports(PORTS, len(names), taken), strict=True))

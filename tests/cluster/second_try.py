@@ -33,20 +33,24 @@ class Desk:
         tops = [top(user) for user in USERS for top in (cluster.shared_dir, cluster.scratch_dir)]
         patterns = ["/".join("*" * depth) for depth in range(1, DEPTH + 1)]
         found = (path for top in tops for pattern in patterns for path in top.glob(pattern))
-        argv = ["squeue", "--noheader", "--array", f"--user={','.join(USERS)}", "--format=%A"]
-        return cls(cluster, frozenset(cluster.admin(argv).split()), frozenset(found))
+        return cls(cluster, frozenset(_jobs(cluster)), frozenset(found))
 
     def clear(self) -> None:
         """End commands, cancel the jobs and remove the files that have come since."""
         end_all(lambda: left_by_users(self.cluster.mark))
-        new = Desk.of(self.cluster).jobs - self.jobs
+        new = _jobs(self.cluster) - self.jobs
         if new:
             # one of them may just end by itself
             with suppress(ClusterError):
                 self.cluster.admin(["scancel", *new])
-            until(lambda: not Desk.of(self.cluster).jobs & new)
+            until(lambda: not _jobs(self.cluster) & new)
         for path in Desk.of(self.cluster).files - self.files:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _jobs(cluster: Cluster) -> set[str]:
+    argv = ["squeue", "--noheader", "--array", f"--user={','.join(USERS)}", "--format=%A"]
+    return set(cluster.admin(argv).split())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.daemons import wait_until
-from tests.cluster.dask_rig import all_gone
+from tests.cluster.dask_rig import UNTIL_KNOWN, all_gone
 from tests.cluster.face import Cluster
 from tests.cluster.machine import VENV
 from tests.cluster.sites import CommandLine
@@ -20,7 +20,8 @@ from tests.cluster.users import ClusterUser
 PYTHON = f"{VENV}/bin/python"
 
 # Each task notes its start in a file and gives an array of 2.5 MB, or what it makes of one.
-HEAD = """\
+HEAD = (
+    """\
 import json, os, subprocess, sys, time
 import distributed
 import pangeo_hpc
@@ -46,7 +47,10 @@ def tell(*what):
 def finish(client, made):
     used = [client.submit(use, array, number) for number, array in enumerate(made)]
     tell("used", client.gather(used) == list(range(len(made))))
+
 """
+    + UNTIL_KNOWN
+)
 
 # A hundred megabytes live on while their workers' jobs end, three times.
 GENERATIONS = """
@@ -139,16 +143,14 @@ with pangeo_hpc.start_cluster("compute", workers=4, cores=5, name="pushed") as c
     with cluster.get_client() as client:
         made = [client.submit(make, number, 0.1) for number in range(40)]
         distributed.wait(made)
-        while not all(job.node for job in cluster.jobs):
-            time.sleep(1)
+        until_known(cluster)
         tell("jobs", [[job.id, job.node] for job in cluster.jobs])
         sys.stdin.readline()
         while [str(job.state) for job in cluster.jobs].count("running") < 2:
             time.sleep(1)
         cluster.wait_for_workers(4, timeout=200)
         finish(client, made)
-        while not all(job.node for job in cluster.jobs):
-            time.sleep(1)
+        until_known(cluster)
         tell("jobs", [[job.id, str(job.state), job.node] for job in cluster.jobs])
 """
 

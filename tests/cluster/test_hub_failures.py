@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import until, wait_until
-from tests.cluster.failing import MARK, hungry, known, page, retry
+from tests.cluster.failing import MARK, go_on, hungry, known, page, retry
 from tests.cluster.hub import AT_ONCE, Browser, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Event, Stream
@@ -55,11 +55,6 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
         cluster, interval=interval, extra_node_types=types, extra_config=CONFIG
     ) as runner:
         yield runner
-
-
-def go_on(cluster: SlurmCluster) -> Path:
-    """Return the file that a slow server waits for."""
-    return cluster.directory / "go-on"
 
 
 @pytest.fixture(scope="module")

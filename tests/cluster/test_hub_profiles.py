@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +15,7 @@ import pytest
 
 from tests.cluster import machine
 from tests.cluster.daemons import tail, wait_until
-from tests.cluster.failing import page
+from tests.cluster.failing import go_on, page
 from tests.cluster.hub import Browser, HubRunner, end_all_jobs, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.stream import Stream
@@ -36,11 +35,6 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     slow = SLOW.replace("GO_ON", str(go_on(cluster)))
     with HubRunner(cluster, extra_hub=LOGIN, extra_node_types=slow) as runner:
         yield runner
-
-
-def go_on(cluster: SlurmCluster) -> Path:
-    """Return the file that a slow server waits for."""
-    return cluster.directory / "go-on"
 
 
 def ask(hub: HubRunner, *words: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.cluster.browser import NARROW, WIDE, barriers, log_in, picture
 from tests.cluster.daemons import wait_until
+from tests.cluster.failing import go_on
 from tests.cluster.hub import AT_ONCE, HubRunner, ensure_hub_machine
 from tests.cluster.slurm import SlurmCluster
 
@@ -48,11 +48,6 @@ def hub(cluster: SlurmCluster) -> Iterator[HubRunner]:
     types = NODE_TYPES.replace("GO_ON", str(go_on(cluster)))
     with HubRunner(cluster, extra_node_types=types, extra_config=config) as runner:
         yield runner
-
-
-def go_on(cluster: SlurmCluster) -> Path:
-    """Return the file that a server of the node type `brief` waits for before it fails."""
-    return cluster.directory / "go-on"
 
 
 def test_waiting_until_it_is_ready(hub: HubRunner, page: Page) -> None:
